@@ -1,0 +1,202 @@
+"""How things are measured: processor time, wall, memory, disk; in rounds, so that a noisy minute hits everyone."""
+
+import asyncio
+import gc
+import json
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from statistics import median
+
+from bench.contestant import Contestant
+from bench.work import TURNS, calls_of
+
+WARM_UP_RUNS = 5
+FAR = 1_000
+NEAR = 10
+BLOCK = 10  # tool turns
+BLOCKS = 11
+FAR_FROM = FAR - BLOCK * BLOCKS // 2
+LONG_TURNS = FAR_FROM + BLOCK * BLOCKS
+_numbers = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What some runs cost: wall and processor seconds (all threads of the process), and the calls they made."""
+
+    runs: int
+    calls: int
+    wall: float
+    cpu: float
+
+    @property
+    def runs_per_second(self) -> float:
+        """Say how many runs were finished a second of wall."""
+        return self.runs / self.wall
+
+    @property
+    def cpu_us_per_call(self) -> float:
+        """Say how many microseconds of processor a call took."""
+        return self.cpu / self.calls * 1e6
+
+
+def fresh_key() -> str:
+    """Name a run as no run of this process was named before."""
+    return f"run-{next(_numbers):07}"
+
+
+async def warm_up(contestant: Contestant) -> None:
+    """Let the first runs be nobody's sample, and see that the work is the work."""
+    for _ in range(WARM_UP_RUNS):
+        calls = await contestant.one_run(fresh_key(), TURNS)
+        if calls != calls_of(TURNS):
+            raise AssertionError(f"{contestant.name} made {calls} calls where the work is {calls_of(TURNS)}")
+
+
+async def one_after_another(contestant: Contestant, runs: int) -> Sample:
+    """Measure runs that wait for each other."""
+    gc.collect()
+    wall, cpu, calls = time.perf_counter(), time.process_time(), 0
+    for _ in range(runs):
+        calls += await contestant.one_run(fresh_key(), TURNS)
+    return Sample(runs, calls, time.perf_counter() - wall, time.process_time() - cpu)
+
+
+async def all_at_once(contestant: Contestant, runs: int) -> Sample:
+    """Measure runs that are all in flight together."""
+    gc.collect()
+    wall, cpu = time.perf_counter(), time.process_time()
+    calls = sum(await asyncio.gather(*(contestant.one_run(fresh_key(), TURNS) for _ in range(runs))))
+    return Sample(runs, calls, time.perf_counter() - wall, time.process_time() - cpu)
+
+
+async def far_against_near(contestant: Contestant) -> float:
+    """Divide the processor time of ten tool turns around the 1,000th of a run by that of ten around the 10th of another.
+
+    The long run is parked before each of its blocks while a short one does its own, so that a machine that slows down
+    slows both; the answer is the median over the pairs.
+    """
+    park, is_there, ratios, reached = asyncio.Event(), asyncio.Event(), list[float](), 0
+
+    def arrive(n: int) -> None:
+        nonlocal reached
+        if n >= FAR_FROM and (n - FAR_FROM) % BLOCK == 0:
+            reached = time.process_time_ns()
+            park.clear()
+            is_there.set()
+
+    park.set()
+    gc.collect()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(contestant.one_run(fresh_key(), LONG_TURNS, park=park, on_call=arrive))
+        await is_there.wait()
+        for _ in range(BLOCKS):
+            near = await _near_block(contestant)
+            is_there.clear()
+            start = time.process_time_ns()
+            park.set()
+            await is_there.wait()
+            ratios.append((reached - start) / near)
+        park.set()
+    return median(ratios)
+
+
+async def _near_block(contestant: Contestant) -> int:
+    stamps: list[int] = []
+    last = NEAR + BLOCK // 2
+    await contestant.one_run(fresh_key(), last, on_call=lambda _: stamps.append(time.process_time_ns()))
+    return stamps[last - 1] - stamps[last - 1 - BLOCK]
+
+
+def db_bytes(path: Path) -> int:
+    """Weigh a closed SQLite file after a truncating checkpoint, what is left of its log included."""
+    with closing(sqlite3.connect(path)) as db:
+        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert not busy, f"{path.name} is still in use"
+    log = path.with_name(path.name + "-wal")
+    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+
+
+async def bytes_of_run(contestant: Contestant, folder: Path, turns: int) -> int:
+    """Weigh a fresh store that holds one run of so many tool turns."""
+    await contestant.open(folder)
+    await contestant.one_run(fresh_key(), turns)
+    await contestant.close()
+    assert contestant.db_path is not None
+    return db_bytes(contestant.db_path)
+
+
+def rss_bytes() -> int:
+    """Read the resident memory of this process."""
+    resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return resident_pages * resource.getpagesize()
+
+
+async def bytes_in_flight(contestant: Contestant, runs: int) -> int:
+    """Measure by how much this process grows while so many runs wait inside their first tool call."""
+    await warm_up(contestant)
+    park, everyone, waiting = asyncio.Event(), asyncio.Event(), 0
+
+    def arrive(n: int) -> None:
+        nonlocal waiting
+        waiting += n == 1
+        if waiting == runs:
+            everyone.set()
+
+    gc.collect()
+    before = rss_bytes()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(runs):
+            group.create_task(contestant.one_run(fresh_key(), 1, park=park, on_call=arrive))
+        await everyone.wait()
+        gc.collect()
+        grown = rss_bytes() - before
+        park.set()
+    return grown
+
+
+def in_fresh_process(arguments: Sequence[str]) -> dict[str, float]:
+    """Start this Python anew, free to keep its bytecode, and read the one JSON object that it prints."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, check=True, text=True, env=env, timeout=300
+    )
+    figures = json.loads(done.stdout)
+    assert isinstance(figures, dict)
+    return figures
+
+
+IMPORT_PROBE = """
+import json, resource, time
+from pathlib import Path
+start = time.perf_counter()
+{imports}
+wall = time.perf_counter() - start
+rss = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+print(json.dumps({{"wall_ms": wall * 1e3, "rss_mb": rss / 1e6}}))
+"""
+
+
+def import_cost(imports: str) -> dict[str, float]:
+    """Measure import statements in a process of their own: milliseconds of wall, and megabytes resident after."""
+    return in_fresh_process(["-c", IMPORT_PROBE.format(imports=imports.strip())])
+
+
+async def interleaved(
+    rounds: int, names: Sequence[str], take: Callable[[str], Awaitable[float]]
+) -> dict[str, list[float]]:
+    """Take one sample of everyone a round, in turn, the order reversed in every second round."""
+    samples: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds):
+        for name in names if number % 2 == 0 else reversed(names):
+            samples[name].append(await take(name))
+    return samples

@@ -1,0 +1,200 @@
+"""The first half of a call: everything is read, decided and written down in one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bridle.gateway.live import Live
+from bridle.gateway.proposal import ModelWish, Proposal
+from bridle.gateway.settlement import Party, Settlement, accounts, concurrency_of, settle
+from bridle.rules.call import Call, Purpose
+from bridle.rules.checks import Snapshot, decide
+from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
+from bridle.rules.events import CallAdmitted, CallRefused, CallReused, Event, RunHalted
+from bridle.rules.names import CallId, Digest, Effect, Millis, ToolName
+from bridle.rules.policy import Enforcement, Level
+from bridle.rules.run import Phase, RunState
+from bridle.rules.stop import StopReason
+from bridle.rules.tool import ReuseScope
+from bridle.store.base import Transaction
+
+_NEVER_LET_PASS = (StopReason.KILLED, StopReason.CONTROL_UNAVAILABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The decision on a proposal, under the id that the call was given."""
+
+    call: CallId
+    answer: Admit | Objection
+    at: Millis
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Settles what is pending and answers a group of proposals; run inside a transaction, it may be run again."""
+
+    live: Live
+    proposals: Sequence[Proposal]
+    now: Millis
+    pending: Sequence[Settlement] = ()
+    attempt: int = 1
+
+    def __call__(self, tx: Transaction) -> tuple[list[Answer], RunState]:
+        party = party_of(self.live)
+        for settlement in self.pending:
+            settle(tx, party, settlement)
+        fresh: dict[tuple[ToolName, Digest], CallId] = {}
+        answers = [self._answer(tx, party, proposal, fresh) for proposal in self.proposals]
+        return answers, tx.recorded(party.run).state
+
+    def _answer(
+        self, tx: Transaction, party: Party, proposal: Proposal, fresh: dict[tuple[ToolName, Digest], CallId]
+    ) -> Answer:
+        state = tx.recorded(party.run).state
+        call = Call(
+            id=CallId(f"c{state.calls + 1}"),
+            kind=proposal.kind,
+            tool=proposal.tool,
+            args=proposal.args,
+            hold=proposal.hold,
+            turn=proposal.turn,
+            ordinal=proposal.ordinal,
+            attempt=self.attempt,
+            purpose=proposal.wish.purpose if isinstance(proposal.wish, ModelWish) else Purpose.WORK,
+        )
+        seen = self._snapshot(tx, party, proposal, state, fresh)
+        decision = decide(call, seen)
+        answer = self._enforced(decision, seen)
+        self._write(tx, party, proposal, call, answer, decision)
+        if isinstance(answer, Admit):
+            fresh[proposal.tool, proposal.args] = call.id
+        return Answer(call.id, answer, self.now, self.attempt)
+
+    def _snapshot(
+        self,
+        tx: Transaction,
+        party: Party,
+        proposal: Proposal,
+        state: RunState,
+        fresh: dict[tuple[ToolName, Digest], CallId],
+    ) -> Snapshot:
+        tool = proposal.ruled.tool if proposal.ruled is not None else None
+        drawn = accounts(party, proposal.tool, concurrency_of(tool), proposal.hold, self.now)
+        return Snapshot(
+            now=self.now,
+            run=state,
+            policy=self.live.node,
+            tool=tool,
+            misfit=proposal.misfit,
+            broken_rule=proposal.broken_rule,
+            unpriced=isinstance(proposal.wish, ModelWish) and proposal.wish.ceiling is None,
+            switch=tx.switch(party.tenant),
+            health=tx.health(party.tenant, proposal.dependency),
+            twin=self._twin(proposal, fresh) if self.attempt == 1 else None,
+            balances={account: tx.balance(account, limit) for account, limit in drawn},
+        )
+
+    def _twin(self, proposal: Proposal, fresh: dict[tuple[ToolName, Digest], CallId]) -> CallId | None:
+        """An identical call whose observation is young enough, or still on its way."""
+        if proposal.ruled is None or proposal.ruled.tool.effect is Effect.WRITE:
+            return None
+        reuse = proposal.ruled.tool.reuse
+        if reuse is ReuseScope.NEVER:
+            return None
+        key = (proposal.tool, proposal.args)
+        if key in fresh:
+            return fresh[key]
+        earlier = self.live.seen.get(key)
+        if earlier is None:
+            return None
+        is_young = reuse is ReuseScope.RUN or earlier.outcome is None or self.now < earlier.at + int(reuse)
+        return earlier.call if is_young else None
+
+    def _enforced(self, decision: Decision, seen: Snapshot) -> Admit | Objection:
+        """In observe mode a refusal is written down and let pass, where there is something that can be performed."""
+        answer = decision.answer
+        if seen.policy.enforcement is Enforcement.ENFORCE or isinstance(answer, Admit | Reuse | Later):
+            return answer
+        if isinstance(answer, Deny | Halt) and answer.reason in _NEVER_LET_PASS:
+            return answer
+        if seen.run.phase is not Phase.OPEN or seen.misfit or seen.unpriced:
+            return answer
+        return Admit({})
+
+    def _write(
+        self, tx: Transaction, party: Party, proposal: Proposal, call: Call, answer: Admit | Objection, decided: Decision,
+    ) -> None:  # fmt: skip
+        """The decision as events, with its reservations, in the transaction that looked."""
+        also = tuple(_named(objection) for objection in decided.also)
+        match answer:
+            case Admit():
+                passed = () if isinstance(decided.answer, Admit) else (_named(decided.answer), *also)
+                self._reserve(tx, party, proposal, call, passed)
+            case Reuse(of=of):
+                reused = CallReused(self.now, call.id, call.tool, call.args, of, call.turn, call.ordinal)
+                tx.append(party.run, party.epoch, [reused])
+            case Later():
+                pass  # nothing happened yet; it is proposed again
+            case Hold(rule=rule):
+                detail = {"tool": call.tool, "rule": rule}
+                self._refuse(tx, party, call, Deny(StopReason.POLICY_DENIED, detail), also)
+            case Deny() | Halt():
+                self._refuse(tx, party, call, answer, also)
+
+    def _reserve(self, tx: Transaction, party: Party, proposal: Proposal, call: Call, passed: tuple[str, ...]) -> None:
+        tool = proposal.ruled.tool if proposal.ruled is not None else None
+        admitted = CallAdmitted(
+            at=self.now,
+            call=call.id,
+            kind=call.kind,
+            tool=call.tool,
+            args=call.args,
+            hold=call.hold,
+            effect=tool.effect if tool is not None else Effect.EGRESS,
+            schema=tool.schema if tool is not None else Digest(""),
+            turn=call.turn,
+            ordinal=call.ordinal,
+            attempt=call.attempt,
+            purpose=call.purpose,
+            also=passed,
+        )
+        tx.append(party.run, party.epoch, [admitted])
+        if proposal.kept_args and self.attempt == 1:
+            tx.keep(party.run, f"{call.id}.args", proposal.kept_args)
+        for account, limit in accounts(party, call.tool, concurrency_of(tool), call.hold, self.now):
+            tx.set_balance(account, tx.balance(account, limit).reserve(call.hold[account.unit]))
+        health = tx.health(party.tenant, proposal.dependency)
+        timeout = tool.timeout if tool is not None else Millis(120_000)
+        after = health.sent(self.now, call.attempt, timeout)
+        if after is not health:
+            tx.set_health(party.tenant, proposal.dependency, after)
+
+    def _refuse(self, tx: Transaction, party: Party, call: Call, why: Deny | Halt, also: tuple[str, ...]) -> None:
+        node_over = isinstance(why, Halt) and why.level is Level.NODE
+        is_new = tx.recorded(party.run).state.phase is Phase.OPEN
+        refused = CallRefused(
+            self.now, call.id, call.kind, call.tool, call.args, call.turn, why.reason, why.detail, also,
+            node_over=node_over, counts=isinstance(why, Deny),
+        )  # fmt: skip
+        events: list[Event] = [refused]
+        if isinstance(why, Halt) and not node_over and is_new:
+            events.append(RunHalted(self.now, why.reason, why.detail))
+        state = tx.append(party.run, party.epoch, events)
+        if is_new and isinstance(why, Deny) and state.refusals > self.live.node.max_refusals:
+            tx.append(party.run, party.epoch, [RunHalted(self.now, why.reason, why.detail)])
+
+
+def party_of(live: Live) -> Party:
+    """The run as the accounts know it."""
+    return Party(live.run, live.epoch, live.tenant, live.name, live.policy)
+
+
+def _named(objection: Objection) -> str:
+    match objection:
+        case Deny(reason=reason) | Halt(reason=reason) | Later(reason=reason):
+            return reason.value
+        case Hold(rule=rule):
+            return rule
+        case Reuse():
+            return "reuse"

@@ -1,0 +1,204 @@
+"""One attempt of one admitted call: perform it, judge what came back, and say how it is to be settled."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from bridle.gateway.admission import Answer
+from bridle.gateway.context import CallContext
+from bridle.gateway.judge import judge
+from bridle.gateway.live import Live
+from bridle.gateway.outcome import Outcome, Refusal, Replied
+from bridle.gateway.perform import Performed, Permit, perform
+from bridle.gateway.proposal import ModelWish, Proposal, ToolWish
+from bridle.gateway.recall import kept_reply
+from bridle.gateway.schemas import coerce
+from bridle.gateway.settlement import Ending, Settlement, bulkhead, concurrency_of
+from bridle.gateway.world import World
+from bridle.rules.budget import beyond
+from bridle.rules.call import CallKind
+from bridle.rules.events import CallInDoubt, CallSettled, CallVoided
+from bridle.rules.failure import CallFailed, FailureKind
+from bridle.rules.names import (
+    BYTES_OBSERVED,
+    IN_FLIGHT,
+    MODEL_CALLS,
+    STEPS,
+    TOKENS_IN,
+    TOKENS_OUT,
+    USD_NANO,
+    Amounts,
+    Effect,
+    Millis,
+)
+from bridle.rules.prompt import ModelReply, is_pinned
+from bridle.rules.stop import StopReason
+from bridle.store.chain import keyed
+
+_NOT_BILLED = frozenset({
+    FailureKind.RATE_LIMITED, FailureKind.REJECTED, FailureKind.CREDENTIALS, FailureKind.CONTEXT_OVERFLOW,
+})  # fmt: skip
+_DID_NOT_HAPPEN = frozenset({FailureKind.RATE_LIMITED, FailureKind.REJECTED, FailureKind.CREDENTIALS})
+
+TOOL_REASONS = MappingProxyType({
+    FailureKind.UNAVAILABLE: StopReason.TOOL_UNAVAILABLE,
+    FailureKind.TIMEOUT: StopReason.TOOL_UNAVAILABLE,
+    FailureKind.CRASHED: StopReason.TOOL_UNAVAILABLE,
+    FailureKind.CANCELLED: StopReason.CANCELLED,
+    FailureKind.RATE_LIMITED: StopReason.RATE_LIMITED,
+    FailureKind.REJECTED: StopReason.INPUT_REJECTED,
+    FailureKind.CREDENTIALS: StopReason.CREDENTIALS_INVALID,
+    FailureKind.INVALID_OUTPUT: StopReason.TOOL_OUTPUT_INVALID,
+    FailureKind.CONTEXT_OVERFLOW: StopReason.INPUT_REJECTED,
+})  # fmt: skip
+MODEL_REASONS = MappingProxyType(
+    TOOL_REASONS
+    | {
+        FailureKind.UNAVAILABLE: StopReason.MODEL_UNAVAILABLE,
+        FailureKind.TIMEOUT: StopReason.MODEL_UNAVAILABLE,
+        FailureKind.CRASHED: StopReason.MODEL_UNAVAILABLE,
+        FailureKind.INVALID_OUTPUT: StopReason.MODEL_UNAVAILABLE,
+        FailureKind.REJECTED: StopReason.MODEL_UNAVAILABLE,
+        FailureKind.CONTEXT_OVERFLOW: StopReason.CONTEXT_OVERFLOW,
+    }
+)
+
+
+class PolicyNotPinned(AssertionError):
+    """A model request without the pinned policy in front was about to leave; this is a bug of bridle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one attempt ended."""
+
+    settlement: Settlement
+    outcome: Outcome
+    failed: CallFailed | None = None
+
+
+async def attempt(permit: Permit, live: Live, proposal: Proposal, answer: Answer, world: World) -> Attempt:
+    """Perform and judge; every failure of the world comes back as a value."""
+    performed = await perform(permit, _work(permit, live, proposal, answer), world.now())
+    at = world.now()
+    if proposal.kind is CallKind.MODEL:
+        return _model_attempt(live, proposal, answer, performed, at)
+    return _tool_attempt(live, proposal, answer, performed, at)
+
+
+def _work(permit: Permit, live: Live, proposal: Proposal, answer: Answer) -> Callable[[], Awaitable[object]]:
+    wish = proposal.wish
+    if isinstance(wish, ModelWish):
+        if not is_pinned(wish.request):
+            raise PolicyNotPinned(f"the request to {wish.request.model} does not begin with its policy")
+        left = Millis(max(permit.until - answer.at, 1))
+        return lambda: wish.work(left)
+    first = f"{live.run}/{proposal.args}/{proposal.ordinal}"  # the same for every attempt of one call
+    context = CallContext(live.run, answer.call, live.tenant, first, answer.attempt, permit.until)
+    return _tool_work(wish, proposal, context)
+
+
+def _tool_work(wish: ToolWish, proposal: Proposal, context: CallContext) -> Callable[[], Awaitable[object]]:
+    foreign = wish.work
+    if foreign is not None:
+        return lambda: foreign(context)
+    assert proposal.ruled is not None
+    declared = proposal.ruled.declared
+    function = declared.function
+    if function is None:
+        raise AssertionError(f"{proposal.tool} was declared without a function and proposed without one")
+    arguments = coerce(function, proposal.arguments)
+    if declared.wants_context:
+        arguments = {**arguments, "call": context}
+    if declared.is_async:
+        return lambda: _as_awaitable(function(**arguments))
+    return lambda: asyncio.to_thread(function, **arguments)
+
+
+def _as_awaitable(value: object) -> Awaitable[object]:
+    assert isinstance(value, Awaitable)
+    return value
+
+
+def _tool_attempt(live: Live, proposal: Proposal, answer: Answer, performed: Performed, at: Millis) -> Attempt:
+    assert proposal.ruled is not None
+    tool, failed = proposal.ruled.tool, performed.failed
+    paid = _paid(proposal)
+    if failed is None:
+        judged = judge(performed.value, proposal.ruled, live.run, answer.call)
+        if judged.observation is not None:
+            ending = CallSettled(
+                at, answer.call, {**paid, BYTES_OBSERVED: len(judged.kept)}, keyed(live.salt, judged.kept),
+                source=tool.source, confidentiality=tool.confidentiality,
+            )  # fmt: skip
+            return Attempt(_settlement(live, proposal, ending, judged.kept), judged.observation)
+        failed = judged.failed
+    assert failed is not None
+    if tool.effect is Effect.WRITE and _is_in_doubt(failed):
+        doubt = Refusal(proposal.tool, StopReason.WRITE_IN_DOUBT, {"tool": proposal.tool}, halts=True)
+        return Attempt(_settlement(live, proposal, CallInDoubt(at, answer.call)), doubt)
+    ending = CallSettled(at, answer.call, paid, failure=failed.kind)
+    return Attempt(_settlement(live, proposal, ending, failed=failed), failure_of(proposal, failed), failed)
+
+
+def _is_in_doubt(failed: CallFailed) -> bool:
+    """Whether nobody knows if a write took effect; an unusable answer to it says that it did."""
+    unknown = failed.kind not in _DID_NOT_HAPPEN and failed.kind is not FailureKind.INVALID_OUTPUT
+    return unknown and failed.happened is None
+
+
+def _model_attempt(live: Live, proposal: Proposal, answer: Answer, performed: Performed, at: Millis) -> Attempt:
+    wish = proposal.wish
+    assert isinstance(wish, ModelWish)
+    reply, failed = performed.value, performed.failed
+    if failed is None and not isinstance(reply, ModelReply):
+        failed = CallFailed(FailureKind.INVALID_OUTPUT, f"the client returned {type(reply).__name__}, not a ModelReply")
+    if failed is not None:
+        billed = failed.kind not in _NOT_BILLED and failed.happened is not False
+        used = _paid(proposal) if billed else {MODEL_CALLS: 1, STEPS: 1}
+        ending = CallSettled(at, answer.call, used, failure=failed.kind)
+        return Attempt(_settlement(live, proposal, ending, failed=failed), failure_of(proposal, failed), failed)
+    assert isinstance(reply, ModelReply)
+    used = _paid(proposal)
+    if reply.usage is not None:
+        tokens = {TOKENS_IN: reply.usage.tokens_in, TOKENS_OUT: reply.usage.tokens_out}
+        used = {**used, **tokens, USD_NANO: wish.cost(reply.usage)}
+    kept = kept_reply(reply)
+    ending = CallSettled(
+        at, answer.call, used, keyed(live.salt, kept), overrun=beyond(used, proposal.hold), asked=len(reply.uses)
+    )
+    return Attempt(_settlement(live, proposal, ending, kept), Replied(reply, answer.call))
+
+
+def _paid(proposal: Proposal) -> Amounts:
+    """The whole hold, but for the seat, which is given back and never paid."""
+    return {unit: amount for unit, amount in proposal.hold.items() if unit != IN_FLIGHT}
+
+
+def _settlement(
+    live: Live, proposal: Proposal, ending: Ending, kept: bytes = b"", failed: CallFailed | None = None
+) -> Settlement:
+    tool = proposal.ruled.tool if proposal.ruled is not None else None
+    patience = (failed.retry_after if failed is not None else None) or Millis(0)
+    seat = bulkhead(live.tenant, tool.name) if tool is not None else None
+    return Settlement(ending, proposal.dependency, kept, patience, concurrency_of(tool), seat)
+
+
+def failure_of(proposal: Proposal, failed: CallFailed) -> Refusal:
+    """What the caller is told of a failure."""
+    if proposal.kind is CallKind.MODEL:
+        return Refusal(proposal.tool, MODEL_REASONS[failed.kind], {"model": proposal.tool, "error": failed.message})
+    return Refusal(proposal.tool, TOOL_REASONS[failed.kind], {"tool": proposal.tool, "error": failed.message})
+
+
+def ended_early(live: Live, proposal: Proposal, answer: Answer, permit: Permit, at: Millis) -> Settlement:
+    """Nobody waits any more: what was not sent goes back, what was sent is paid, a write that was sent is in doubt."""
+    ending: Ending
+    if not permit.is_used:
+        ending = CallVoided(at, answer.call)
+    elif proposal.ruled is not None and proposal.ruled.tool.effect is Effect.WRITE:
+        ending = CallInDoubt(at, answer.call)
+    else:
+        ending = CallSettled(at, answer.call, _paid(proposal), failure=FailureKind.CANCELLED)
+    return _settlement(live, proposal, ending)

@@ -1,0 +1,21 @@
+"""What a tool may know of the call that performs it."""
+
+from dataclasses import dataclass
+
+from bridle.rules.names import CallId, Millis, RunId, TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """Passed to a tool that asks for it with a keyword-only parameter `call: CallContext`.
+
+    `key` is what a far end that takes idempotency keys should be sent: it is the same for every attempt of a call and
+    different for any other call. `deadline` is in Unix milliseconds.
+    """
+
+    run: RunId
+    call: CallId
+    tenant: TenantId
+    key: str
+    attempt: int
+    deadline: Millis

@@ -1,0 +1,48 @@
+"""What a tool returned, before anybody may use it: strict, of the declared form, capped, labelled."""
+
+from dataclasses import dataclass
+
+from bridle.gateway import strict_json
+from bridle.gateway.excerpt import MIN_BYTES, excerpt
+from bridle.gateway.outcome import Label, Observation
+from bridle.gateway.strict_json import BadJson, Json
+from bridle.gateway.toolbox import Ruled
+from bridle.rules.failure import CallFailed, FailureKind
+from bridle.rules.names import CallId, RunId
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A usable observation with the bytes that are kept of it, or what is wrong with the output."""
+
+    observation: Observation | None
+    kept: bytes
+    failed: CallFailed | None = None
+
+
+def judge(raw: object, ruled: Ruled, run: RunId, call: CallId) -> Judged:
+    """Strict value, schema, cap. An output that is not usable is a failure of the tool, never of the engine."""
+    tool = ruled.tool
+    try:
+        value = strict_json.clean(raw, max_bytes=tool.max_bytes)
+    except BadJson as error:
+        return _unusable(f"{tool.name} returned something that is not usable: {error}")
+    if ruled.output is not None:
+        errors = ruled.output.errors(value)
+        if errors:
+            return _unusable(f"{tool.name} returned another form than it declared: {errors[0]}")
+    kept = strict_json.canonical(value)
+    return Judged(observe(value, kept, ruled, run, call), kept)
+
+
+def observe(value: Json, kept: bytes, ruled: Ruled, run: RunId, call: CallId) -> Observation:
+    """The observation of a value; also of one that was kept before a crash."""
+    tool, handle = ruled.tool, f"artifact:{run}/{call}"
+    text = value if isinstance(value, str) else kept.decode()
+    shown = excerpt(text, max_bytes=max(tool.show_bytes, MIN_BYTES), handle=handle)
+    label = Label(tool.name, tool.source, tool.confidentiality)
+    return Observation(value, shown.text, shown.truncated, handle, label, call)
+
+
+def _unusable(why: str) -> Judged:
+    return Judged(None, b"", CallFailed(FailureKind.INVALID_OUTPUT, why))

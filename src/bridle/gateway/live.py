@@ -1,0 +1,72 @@
+"""A run while this process works on it: its committed state, and what is on its way."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from bridle.gateway.outcome import Outcome
+from bridle.gateway.settlement import Settlement
+from bridle.rules.call import CallKind
+from bridle.rules.names import CallId, Digest, Millis, RunId, TenantId, ToolName
+from bridle.rules.policy import Policy
+from bridle.rules.run import RunState
+
+MemoryKey = tuple[CallKind, ToolName, Digest, int]  # the last is the how-manieth of its step
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An earlier identical call. `at` is when its outcome came; the outcome is None while it is in flight."""
+
+    call: CallId
+    at: Millis
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flying:
+    """A call that is being performed; twins wait for its outcome."""
+
+    tool: ToolName
+    since: Millis
+    outcome: asyncio.Future[Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A call that this step made before a crash: its result is a payload, and it is not made again."""
+
+    call: CallId
+    kept: bytes
+
+
+@dataclass(slots=True)
+class Live:
+    """One run in this process. `policy` is the run's, `node` the same narrowed to its step."""
+
+    run: RunId
+    tenant: TenantId
+    name: str
+    loop: str
+    policy: Policy
+    node: Policy
+    salt: bytes
+    state: RunState
+    epoch: int
+    turn: int = 0
+    asked: int = 0  # tool calls that the last model reply asked for and that were not proposed yet
+    pending: list[Settlement] = field(default_factory=list)
+    seen: dict[tuple[ToolName, Digest], Seen] = field(default_factory=dict)
+    flying: dict[CallId, Flying] = field(default_factory=dict)
+    remembered: dict[MemoryKey, Remembered] = field(default_factory=dict)
+    ordinals: dict[tuple[CallKind, ToolName, Digest], int] = field(default_factory=dict)
+
+    def next_ordinal(self, kind: CallKind, tool: ToolName, args: Digest) -> int:
+        """The how-manieth identical proposal of this step this one is, from 1."""
+        ordinal = self.ordinals.get((kind, tool, args), 0) + 1
+        self.ordinals[kind, tool, args] = ordinal
+        return ordinal
+
+    def enter(self, node: Policy) -> None:
+        """A new step begins: its proposals are counted afresh."""
+        self.node = node
+        self.ordinals.clear()

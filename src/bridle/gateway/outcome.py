@@ -1,0 +1,68 @@
+"""What comes back through the door: an observation, a model's reply, or a refusal; all of them plain values."""
+
+from dataclasses import dataclass
+
+from bridle.gateway.strict_json import Json
+from bridle.rules.names import CallId, Confidentiality, Source, ToolName
+from bridle.rules.prompt import ModelReply
+from bridle.rules.stop import Detail, Retry, StopNote, StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Where an observation came from, kept on it from the first day."""
+
+    tool: ToolName
+    source: Source
+    confidentiality: Confidentiality
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a tool returned: the strict value, and the text a model is shown of it, with a handle to all of it."""
+
+    value: Json
+    text: str
+    truncated: bool
+    handle: str
+    label: Label
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """What a model returned."""
+
+    reply: ModelReply
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The call was not performed, or failed where another attempt is not worth it.
+
+    `halts` says that the run goes no further, `node_over` that its investigation does not.
+    """
+
+    tool: ToolName
+    reason: StopReason
+    detail: Detail
+    halts: bool = False
+    node_over: bool = False
+
+    @property
+    def note(self) -> StopNote:
+        """The stop that a run ends with when this ends it."""
+        return StopNote(self.reason, self.detail)
+
+    @property
+    def text(self) -> str:
+        """One compact line for a model: the reason, and what it may do instead."""
+        said = ", ".join(
+            f"{key}: {value}" for key, value in self.detail.items() if key not in ("tool", "limit", "used")
+        )
+        again = " It may work later." if self.note.retry is Retry.LATER else " Do not repeat this call."
+        return f"refused: {self.reason} ({self.tool}{', ' + said if said else ''}).{again}"
+
+
+Outcome = Observation | Replied | Refusal

@@ -1,0 +1,89 @@
+"""The one place where a tool or a model is really called: with a permit, under a deadline, nothing around it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from bridle.rules.failure import CallFailed, FailureKind
+from bridle.rules.names import CallId, Millis
+
+
+class PermitUsed(AssertionError):
+    """A permit was shown twice: one admission is one attempt."""
+
+
+@dataclass(slots=True)
+class Permit:
+    """What a committed admission returns; it opens the door once."""
+
+    call: CallId
+    until: Millis  # the attempt ends by then, Unix milliseconds
+    is_used: bool = field(default=False)
+
+    def use(self) -> None:
+        """Spend it. Raises PermitUsed the second time."""
+        if self.is_used:
+            raise PermitUsed(f"the permit of {self.call} was used before")
+        self.is_used = True
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """What came back: a value nobody has looked at yet, or how the call failed."""
+
+    value: object = None
+    failed: CallFailed | None = None
+
+
+async def perform(permit: Permit, work: Callable[[], Awaitable[object]], now: Millis) -> Performed:
+    """One attempt. The watchdog counts the whole time; work that will not stop is left behind, its result unread."""
+    permit.use()
+    task: asyncio.Task[object] = asyncio.ensure_future(_awaited(work))
+    seconds = max(permit.until - now, 0) / 1_000
+    try:
+        done, _ = await asyncio.wait((task,), timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not done:
+        task.cancel()
+        task.add_done_callback(_forgotten)
+        return Performed(failed=CallFailed(FailureKind.TIMEOUT, f"no answer within {seconds:g} s"))
+    return _result(task)
+
+
+async def _awaited(work: Callable[[], Awaitable[object]]) -> object:
+    return await work()
+
+
+def _result(task: asyncio.Task[object]) -> Performed:
+    """Translate, once, whatever foreign code did."""
+    if task.cancelled():
+        return Performed(failed=CallFailed(FailureKind.CRASHED, "the call was cancelled from inside"))
+    error = task.exception()
+    if error is None:
+        return Performed(task.result())
+    if isinstance(error, CallFailed):
+        return Performed(failed=error)
+    if isinstance(error, TimeoutError):
+        return Performed(failed=CallFailed(FailureKind.TIMEOUT, _said(error)))
+    if isinstance(error, ConnectionError):
+        return Performed(failed=CallFailed(FailureKind.UNAVAILABLE, _said(error)))
+    if isinstance(error, Exception):
+        return Performed(failed=CallFailed(FailureKind.CRASHED, _said(error)))
+    raise error  # a Stop, an interrupt: not ours to keep
+
+
+def _said(error: BaseException) -> str:
+    """Its class and the start of its message; a hostile `__str__` costs nothing."""
+    try:
+        text = str(error)[:300]
+    except Exception:  # even the message of an exception is foreign code
+        text = "its message cannot be read"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _forgotten(task: asyncio.Task[object]) -> None:
+    """A late end is looked at, so that nothing is logged as never retrieved."""
+    if not task.cancelled():
+        task.exception()

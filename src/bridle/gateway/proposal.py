@@ -1,0 +1,169 @@
+"""A wish becomes a proposal: arguments parsed strictly, measured against the schemas, and priced at their worst."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from bridle.gateway import strict_json
+from bridle.gateway.context import CallContext
+from bridle.gateway.live import Live
+from bridle.gateway.schemas import Schema
+from bridle.gateway.strict_json import BadJson, Json
+from bridle.gateway.toolbox import Ruled, Toolbox
+from bridle.rules.call import CallKind, Purpose
+from bridle.rules.names import (
+    IN_FLIGHT,
+    MODEL_CALLS,
+    STEPS,
+    TOKENS_IN,
+    TOKENS_OUT,
+    TOOL_CALLS,
+    USD_NANO,
+    WRITES,
+    Amounts,
+    Digest,
+    Effect,
+    Millis,
+    ToolName,
+    Unit,
+    UsdNanos,
+    tool_unit,
+)
+from bridle.rules.prompt import ModelReply, ModelRequest, Usage
+from bridle.store.chain import keyed
+
+MAX_ARGUMENTS = 256_000  # bytes
+Work = Callable[[CallContext], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolWish:
+    """Somebody wants a tool called. `arguments` is the text a model wrote, or a mapping from code.
+
+    `work` performs the call where the tool is not bridle's own: a foreign loop's client.
+    """
+
+    tool: ToolName
+    arguments: str | Mapping[str, object]
+    work: Work | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWish:
+    """Somebody wants a model asked. `ceiling` is the hold in tokens and money, or None when nobody knows the price."""
+
+    request: ModelRequest
+    work: Callable[[Millis], Awaitable[ModelReply]]
+    ceiling: tuple[int, int, UsdNanos] | None
+    cost: Callable[[Usage], UsdNanos]
+    purpose: Purpose = Purpose.WORK
+    timeout: Millis = Millis(120_000)
+
+
+Wish = ToolWish | ModelWish
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A wish, measured. What is wrong with it is written down, not raised."""
+
+    wish: Wish
+    kind: CallKind
+    tool: ToolName
+    args: Digest
+    ordinal: int
+    turn: int
+    hold: Amounts
+    ruled: Ruled | None = None
+    arguments: dict[str, Json] = field(default_factory=dict)
+    kept_args: bytes = b""
+    misfit: str = ""
+    broken_rule: str = ""
+
+    @property
+    def dependency(self) -> str:
+        """Under which name the health of its far end is kept."""
+        return self.ruled.tool.depends_on if self.ruled is not None else str(self.tool)
+
+
+def propose(wish: Wish, live: Live, toolbox: Toolbox) -> Proposal:
+    """Measure a wish; the same wish gives the same proposal."""
+    return _propose_model(wish, live) if isinstance(wish, ModelWish) else _propose_tool(wish, live, toolbox)
+
+
+def _propose_tool(wish: ToolWish, live: Live, toolbox: Toolbox) -> Proposal:
+    ruled = toolbox.under(live.policy, wish.tool)
+    arguments, kept, misfit = _read(wish.arguments)
+    broken_rule = ""
+    if ruled is None:
+        closest = toolbox.closest(wish.tool)
+        misfit = misfit or (f"there is no tool {wish.tool[:80]!r}; did you mean {closest}?" if closest else "")
+    elif not misfit:
+        misfit = _first_error(ruled.declared.takes, arguments)
+        broken_rule = _first_error(ruled.rule, arguments) if ruled.rule is not None else ""
+    args = keyed(live.salt, kept)
+    return Proposal(
+        wish=wish,
+        kind=CallKind.TOOL,
+        tool=wish.tool,
+        args=args,
+        ordinal=live.next_ordinal(CallKind.TOOL, wish.tool, args),
+        turn=live.turn,
+        hold=_tool_hold(wish.tool, ruled, is_step=live.loop == "attach" and live.asked == 0),
+        ruled=ruled,
+        arguments=arguments,
+        kept_args=kept,
+        misfit=misfit,
+        broken_rule=broken_rule,
+    )
+
+
+def _read(given: str | Mapping[str, object]) -> tuple[dict[str, Json], bytes, str]:
+    """The arguments as a strict object, their canonical bytes, and what is wrong with them."""
+    try:
+        if isinstance(given, str):
+            value = strict_json.parse(given or "{}", max_bytes=MAX_ARGUMENTS)
+        else:
+            value = strict_json.clean(given, max_bytes=MAX_ARGUMENTS)
+    except BadJson as error:
+        raw = given.encode("utf-8", "backslashreplace")[:MAX_ARGUMENTS] if isinstance(given, str) else b""
+        return {}, raw, str(error)
+    if not isinstance(value, dict):
+        return {}, strict_json.canonical(value), "the arguments must be one JSON object"
+    return value, strict_json.canonical(value), ""
+
+
+def _first_error(schema: Schema, arguments: dict[str, Json]) -> str:
+    return next(iter(schema.errors(arguments)), "")
+
+
+def _tool_hold(tool: ToolName, ruled: Ruled | None, *, is_step: bool) -> Amounts:
+    hold: dict[Unit, int] = {TOOL_CALLS: 1, tool_unit(tool): 1, IN_FLIGHT: 1}
+    if is_step:
+        hold[STEPS] = 1
+    if ruled is not None:
+        if ruled.tool.cost:
+            hold[USD_NANO] = ruled.tool.cost
+        if ruled.tool.effect is Effect.WRITE:
+            hold[WRITES] = 1
+    return hold
+
+
+def _propose_model(wish: ModelWish, live: Live) -> Proposal:
+    request = wish.request
+    hold: dict[Unit, int] = {MODEL_CALLS: 1, STEPS: 1}
+    if wish.ceiling is not None:
+        tokens_in, tokens_out, money = wish.ceiling
+        hold |= {TOKENS_IN: tokens_in, TOKENS_OUT: tokens_out}
+        if money:
+            hold[USD_NANO] = money
+    tool = ToolName(request.model)
+    args = keyed(live.salt, request.digest.encode())
+    return Proposal(
+        wish=wish,
+        kind=CallKind.MODEL,
+        tool=tool,
+        args=args,
+        ordinal=live.next_ordinal(CallKind.MODEL, tool, args),
+        turn=live.turn,
+        hold=hold,
+    )

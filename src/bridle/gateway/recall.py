@@ -1,0 +1,39 @@
+"""Calls that a step made before a crash answer from the journal, and are not made again."""
+
+import json
+
+from bridle.gateway import strict_json
+from bridle.gateway.judge import observe
+from bridle.gateway.live import Live
+from bridle.gateway.outcome import Outcome, Replied
+from bridle.gateway.proposal import Proposal
+from bridle.rules.call import CallKind
+from bridle.rules.prompt import Finish, ModelReply, ToolUse, Usage
+
+
+def recall(live: Live, proposal: Proposal) -> Outcome | None:
+    """The outcome that this proposal had before the crash, or None when it is new."""
+    if not live.remembered:
+        return None
+    known = live.remembered.get((proposal.kind, proposal.tool, proposal.args, proposal.ordinal))
+    if known is None:
+        return None
+    if proposal.kind is CallKind.MODEL:
+        return Replied(reply_of(known.kept), known.call)
+    if proposal.ruled is None:
+        return None
+    value = strict_json.parse(known.kept, max_bytes=len(known.kept) + 1)
+    return observe(value, known.kept, proposal.ruled, live.run, known.call)
+
+
+def kept_reply(reply: ModelReply) -> bytes:
+    """A model's reply as it is kept."""
+    usage = [reply.usage.tokens_in, reply.usage.tokens_out] if reply.usage else None
+    uses = [[use.id, use.name, use.arguments] for use in reply.uses]
+    return json.dumps([reply.text, uses, usage, reply.finish], separators=(",", ":")).encode()
+
+
+def reply_of(kept: bytes) -> ModelReply:
+    """A model's reply again."""
+    text, uses, usage, finish = json.loads(kept)
+    return ModelReply(text, tuple(ToolUse(*use) for use in uses), Usage(*usage) if usage else None, Finish(finish))

@@ -1,0 +1,31 @@
+"""The only owner of retries: which failure is worth another attempt, and how long to wait before it."""
+
+from bridle.rules.failure import CallFailed
+from bridle.rules.health import Health
+from bridle.rules.names import Effect, Millis
+from bridle.rules.run import RunState
+
+ATTEMPTS = 3  # of one call
+RETRIES_OF_A_RUN = 3  # so that N calls send at most N + 3
+FIRST_WAIT = Millis(250)
+LONGEST_WAIT = Millis(8_000)
+
+
+def may_retry(failed: CallFailed, effect: Effect, attempt: int, run: RunState, health: Health) -> bool:
+    """Whether another attempt is allowed: only for what changes nothing, and only within every budget."""
+    return (
+        failed.kind.is_transient
+        and effect is not Effect.WRITE
+        and attempt < ATTEMPTS
+        and run.retries < RETRIES_OF_A_RUN
+        and health.may_retry
+    )
+
+
+def wait_before(attempt: int, chance: float, retry_after: Millis | None) -> Millis:
+    """Full jitter (Brooker, "Exponential Backoff and Jitter", AWS 2015), never before Retry-After.
+
+    `attempt` is the one that failed, from 1; `chance` lies in [0, 1). Milliseconds.
+    """
+    ceiling = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1))
+    return Millis((retry_after or 0) + int(chance * ceiling))

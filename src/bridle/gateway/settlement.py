@@ -1,0 +1,115 @@
+"""The second half of a call: what it used is paid, the rest goes back, and the journal says how it ended."""
+
+from dataclasses import dataclass
+
+from bridle.rules.budget import Account, period, plus
+from bridle.rules.events import CallInDoubt, CallSettled, CallVoided, RunHalted
+from bridle.rules.names import IN_FLIGHT, Amounts, CallId, Millis, RunId, TenantId, ToolName
+from bridle.rules.policy import Level, Policy, Window
+from bridle.rules.run import OpenCall, Phase, RunState
+from bridle.rules.stop import StopReason
+from bridle.rules.tool import Tool
+from bridle.store.base import Transaction
+
+Ending = CallSettled | CallVoided | CallInDoubt
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How one call ended; written with the next admission of its run, or at once where that matters."""
+
+    ending: Ending
+    dependency: str
+    kept: bytes = b""
+    retry_after: Millis = Millis(0)
+    concurrency: int = 0  # of the tool's bulkhead; 0 where there is none
+    seat: Account | None = None  # the bulkhead itself
+
+    @property
+    def call(self) -> CallId:
+        """Which call."""
+        return self.ending.call
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Whose run it is, as the accounts know it."""
+
+    run: RunId
+    epoch: int
+    tenant: TenantId
+    name: str
+    policy: Policy
+
+
+def bulkhead(tenant: TenantId, tool: ToolName) -> Account:
+    """The account whose balance is the number of calls of a tool in flight."""
+    return Account(Level.TENANT, f"{tenant}/{tool}", IN_FLIGHT, Window.NONE, 0)
+
+
+def accounts(party: Party, tool: ToolName, concurrency: int, hold: Amounts, at: Millis) -> list[tuple[Account, int]]:
+    """The shared accounts that a hold draws on, with their limits; in the windows of `at`, and in a fixed order."""
+    found = [
+        (Account(cap.level, cap.of, cap.unit, cap.window, period(cap.window, at)), cap.limit)
+        for cap in party.policy.caps
+        if cap.unit in hold and _is_of(cap.level, cap.of, party)
+    ]
+    if concurrency and IN_FLIGHT in hold:
+        found.append((bulkhead(party.tenant, tool), concurrency))
+    return found
+
+
+def _is_of(level: Level, of: str, party: Party) -> bool:
+    return level is Level.HOUSE or of == (party.tenant if level is Level.TENANT else party.name)
+
+
+def concurrency_of(tool: Tool | None) -> int:
+    """How many calls may be in flight; 0 where nobody counts them."""
+    return tool.concurrency if tool is not None else 0
+
+
+def settle(tx: Transaction, party: Party, settlement: Settlement) -> RunState:
+    """Write one ending. A call that recovery closed already stays as it is."""
+    state = tx.recorded(party.run).state
+    opened = state.open_calls.get(settlement.call)
+    if opened is None:
+        return state
+    ending = settlement.ending
+    state = tx.append(party.run, party.epoch, [ending])
+    if settlement.kept:
+        tx.keep(party.run, f"{ending.call}.result", settlement.kept)
+    _give_back(tx, party, opened, settlement)
+    health = tx.health(party.tenant, settlement.dependency)
+    if isinstance(ending, CallSettled):
+        better = health.answered(ending.at, ending.failure, settlement.retry_after)
+        if better is not health:
+            tx.set_health(party.tenant, settlement.dependency, better)
+    return _halted_by(tx, party, opened, ending, state)
+
+
+def _give_back(tx: Transaction, party: Party, opened: OpenCall, settlement: Settlement) -> None:
+    match settlement.ending:
+        case CallSettled(used=used):
+            paid = used
+        case CallVoided():
+            paid = {}
+        case CallInDoubt():
+            paid = {unit: amount for unit, amount in opened.hold.items() if unit != IN_FLIGHT}
+    for account, limit in accounts(party, opened.tool, settlement.concurrency, opened.hold, opened.at):
+        held = opened.hold.get(account.unit, 0)
+        balance = tx.balance(account, limit)
+        tx.set_balance(account, balance.settle(min(held, balance.reserved), paid.get(account.unit, 0)))
+
+
+def _halted_by(tx: Transaction, party: Party, opened: OpenCall, ending: Ending, state: RunState) -> RunState:
+    """An overrun and a write in doubt end the run: what was promised does not hold any more."""
+    if state.phase is not Phase.OPEN:
+        return state
+    if isinstance(ending, CallInDoubt):
+        return tx.append(
+            party.run, party.epoch, [RunHalted(ending.at, StopReason.WRITE_IN_DOUBT, {"tool": opened.tool})]
+        )
+    if isinstance(ending, CallSettled) and ending.overrun:
+        detail = {"model": opened.tool, "rule": "used more than it declared"}
+        return tx.append(party.run, party.epoch, [RunHalted(ending.at, StopReason.PRICE_UNKNOWN, detail)])
+    return state

@@ -1,0 +1,130 @@
+"""The tools a house has declared: what each may do, what it takes, and the function behind it."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from bridle.gateway import strict_json
+from bridle.gateway.schemas import Schema
+from bridle.gateway.strict_json import Json
+from bridle.rules.failure import BridleError
+from bridle.rules.names import ToolName
+from bridle.rules.policy import Policy
+from bridle.rules.prompt import ToolOffer
+from bridle.rules.tool import Tool, narrowed
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A tool with what it takes, what it returns, and the function that performs it (None: a foreign loop does)."""
+
+    tool: Tool
+    takes: Schema
+    returns: Schema | None
+    function: Callable[..., object] | None
+    is_async: bool
+    wants_context: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """A declared tool under a policy."""
+
+    declared: Declared
+    tool: Tool
+    rule: Schema | None  # the policy's own demands on the arguments
+    output: Schema | None  # the tool's, or else the policy's, demands on the result
+
+
+class Toolbox:
+    """Declares tools and finds them; what one policy makes of a tool is worked out once."""
+
+    def __init__(self) -> None:
+        self._declared: dict[ToolName, Declared] = {}
+        self._ruled: dict[tuple[int, ToolName], tuple[Policy, Ruled]] = {}
+
+    def declare(
+        self,
+        tool: Tool,
+        function: Callable[..., object] | None,
+        *,
+        parameters: Mapping[str, object] | None = None,
+        output: object = None,
+    ) -> Declared:
+        """Add a tool. `parameters` and `output` are JSON Schemas or types; without them the signature speaks.
+
+        Raises BridleError when the name is taken, or when the schema cannot be read from the signature.
+        """
+        if tool.name in self._declared:
+            raise BridleError(f"the tool {tool.name} is declared twice; give one of them another name")
+        try:
+            takes = Schema.of_parameters(function) if parameters is None and function else Schema.of(parameters or {})
+            returns = Schema.of(output) if output is not None else None
+        except ValueError as error:
+            raise BridleError(f"the tool {tool.name}: {error}") from error
+        declared = Declared(
+            tool=replace(tool, schema=takes.digest, description=tool.description or _first_line(function)),
+            takes=takes,
+            returns=returns,
+            function=function,
+            is_async=function is not None and inspect.iscoroutinefunction(_unwrapped(function)),
+            wants_context=function is not None and "call" in inspect.signature(function).parameters,
+        )
+        self._declared[tool.name] = declared
+        return declared
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._declared
+
+    def __iter__(self) -> Iterable[Declared]:  # type: ignore[override]  # an iterator is all that is promised
+        return iter(self._declared.values())
+
+    def under(self, policy: Policy, name: ToolName) -> Ruled | None:
+        """The tool as this policy has it, or None when nobody declared it."""
+        known = self._ruled.get((id(policy), name))
+        if known is not None and known[0] is policy:
+            return known[1]
+        declared = self._declared.get(name)
+        if declared is None:
+            return None
+        rule = policy.tools.get(name)
+        ruled = Ruled(
+            declared,
+            narrowed(declared.tool, rule) if rule else declared.tool,
+            _schema(rule.args) if rule and rule.args else None,
+            _schema(rule.output) if rule and rule.output else declared.returns,
+        )
+        if len(self._ruled) > 10_000:  # policies come and go; what is forgotten is worked out again
+            self._ruled.clear()
+        self._ruled[id(policy), name] = (policy, ruled)
+        return ruled
+
+    def offers(self, policy: Policy, names: Iterable[ToolName]) -> tuple[ToolOffer, ...]:
+        """The allowed ones among these, as a model is shown them."""
+        found = []
+        for name in names:
+            declared = self._declared.get(name)
+            if declared is not None and policy.allows(name):
+                takes = strict_json.canonical(declared.takes.document).decode()
+                found.append(ToolOffer(name, declared.tool.description, takes))
+        return tuple(found)
+
+    def closest(self, name: str) -> str:
+        """The declared name that looks most like this one, or nothing."""
+        return next(iter(difflib.get_close_matches(name, self._declared, n=1)), "")
+
+
+def _schema(text: str) -> Schema:
+    document: Json = strict_json.parse(text, max_bytes=1_000_000)
+    assert isinstance(document, dict)
+    return Schema.of(document)
+
+
+def _first_line(function: Callable[..., object] | None) -> str:
+    return (inspect.getdoc(function) or "").split("\n", 1)[0] if function else ""
+
+
+def _unwrapped(function: Callable[..., object]) -> Callable[..., object]:
+    inner = inspect.unwrap(function)
+    return inner if inspect.isroutine(inner) else getattr(inner, "__call__", inner)  # noqa: B004  # a callable object

@@ -1,0 +1,281 @@
+"""The constitution: every objection to a call, in order. Read it top to bottom."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from bridle.rules.budget import Account, Balance, first_short, until
+from bridle.rules.call import Call, CallKind, Purpose
+from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
+from bridle.rules.health import WELL, Condition, Health
+from bridle.rules.looping import is_looping
+from bridle.rules.names import (
+    IN_FLIGHT,
+    TOKENS_IN,
+    TOKENS_OUT,
+    USD_NANO,
+    CallId,
+    Effect,
+    Millis,
+    Unit,
+    show_usd,
+    tool_unit,
+)
+from bridle.rules.policy import KillLevel, Level, Limits, Policy
+from bridle.rules.run import Phase, RunState
+from bridle.rules.stop import STOPS, Detail, Precedence, StopReason
+from bridle.rules.tool import Tool
+
+WRAPS_UP_AT = (4, 5)  # of any limit: from here on a run is told to finish
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a decision may look at, as it stood in one transaction."""
+
+    now: Millis
+    run: RunState
+    policy: Policy  # of this run, narrowed to its node
+    tool: Tool | None  # None: nobody declared it
+    misfit: str = ""  # what the tool's schema has against the arguments
+    broken_rule: str = ""  # what the policy's `args` rule has against them
+    unpriced: bool = False
+    switch: KillLevel = KillLevel.OFF
+    health: Health = WELL
+    twin: CallId | None = None  # an identical call whose observation may stand for this one
+    balances: Mapping[Account, Balance] = field(default_factory=dict)  # shared accounts this call would draw on
+
+
+Check = Callable[[Call, Snapshot], Objection | None]
+
+
+def run_is_open(call: Call, seen: Snapshot) -> Objection | None:
+    """After the halt only the finalise call is admitted; after the end, nothing."""
+    if seen.run.phase is Phase.OPEN:
+        return None
+    ending = seen.run.stop or seen.run.halt
+    reason = ending.reason if ending else StopReason.INTERNAL_ERROR
+    no_last_word = reason in (StopReason.KILLED, StopReason.CANCELLED, StopReason.CONTROL_UNAVAILABLE)
+    if seen.run.phase is Phase.HALTED and call.purpose is Purpose.FINALISE and not no_last_word:
+        return None
+    return Halt(reason, ending.detail if ending else {})
+
+
+def time(call: Call, seen: Snapshot) -> Objection | None:
+    """Work ends early enough that the finalise call still fits."""
+    ends = seen.run.deadline if call.purpose is Purpose.FINALISE else seen.run.work_until
+    if seen.now >= ends:
+        limit = (seen.run.deadline - seen.run.started_at) // 1_000
+        return Halt(StopReason.MAX_SECONDS, {"limit": limit, "used": (seen.now - seen.run.started_at) // 1_000})
+    if call.purpose is Purpose.WORK and seen.run.node_deadline and seen.now >= seen.run.node_deadline:
+        return Halt(StopReason.MAX_SECONDS, {"step": seen.run.step}, Level.NODE)
+    return None
+
+
+def allowlist(call: Call, seen: Snapshot) -> Objection | None:
+    """What is not listed, or not declared, is denied."""
+    if call.kind is CallKind.MODEL:
+        return Halt(StopReason.PRICE_UNKNOWN, {"model": call.tool}) if seen.unpriced else None
+    if seen.tool is None:
+        return Deny(StopReason.TOOL_DENIED, {"tool": call.tool, "rule": "unknown"})
+    if not seen.policy.allows(call.tool):
+        return Deny(StopReason.TOOL_DENIED, {"tool": call.tool, "rule": "allowlist"})
+    return None
+
+
+def arguments_fit(call: Call, seen: Snapshot) -> Objection | None:
+    """The arguments have the form that the tool declared."""
+    if seen.misfit:
+        return Deny(StopReason.POLICY_DENIED, {"tool": call.tool, "rule": "arguments", "error": seen.misfit})
+    return None
+
+
+def argument_rules(call: Call, seen: Snapshot) -> Objection | None:
+    """The arguments have the values that the policy wants."""
+    if seen.broken_rule:
+        return Deny(StopReason.POLICY_DENIED, {"tool": call.tool, "rule": "args", "error": seen.broken_rule})
+    return None
+
+
+def kill_switch(call: Call, seen: Snapshot) -> Objection | None:
+    """`all` halts the run; a smaller level takes away the calls it names."""
+    level = seen.switch
+    if level is KillLevel.ALL:
+        return Halt(StopReason.KILLED, {"level": level})
+    writes = seen.tool is not None and seen.tool.effect is Effect.WRITE
+    expensive = seen.tool is not None and seen.tool.expensive
+    if (writes and level is not KillLevel.OFF) or (expensive and level is KillLevel.EXPENSIVE):
+        return Deny(StopReason.KILLED, {"level": level, "tool": call.tool})
+    return None
+
+
+def dependency_health(call: Call, seen: Snapshot) -> Objection | None:
+    """What is ill is left alone; what asked for time gets it, if the run has it."""
+    if seen.health.condition(seen.now) is Condition.OPEN:
+        again = max(seen.health.open_until, seen.health.probing_until)
+        if call.kind is CallKind.MODEL:
+            return Halt(StopReason.MODEL_UNAVAILABLE, {"model": call.tool, "until": again})
+        return Deny(StopReason.TOOL_UNAVAILABLE, {"tool": call.tool, "until": again})
+    patient_until = seen.health.not_before
+    if seen.now < patient_until:
+        detail: Detail = {"tool": call.tool, "until": patient_until}
+        if patient_until < seen.run.work_until:
+            return Later(patient_until, StopReason.RATE_LIMITED, detail)
+        if call.kind is CallKind.MODEL:
+            return Halt(StopReason.RATE_LIMITED, detail)
+        return Deny(StopReason.RATE_LIMITED, detail)
+    return None
+
+
+def wrapping_up(call: Call, seen: Snapshot) -> Objection | None:
+    """At 80 % of any limit nothing expensive starts."""
+    if seen.tool is not None and seen.tool.expensive and wraps_up(seen.run, seen.policy.limits, seen.now):
+        return Deny(StopReason.POLICY_DENIED, {"tool": call.tool, "rule": "wrap_up"})
+    return None
+
+
+def looping(call: Call, seen: Snapshot) -> Objection | None:
+    """Judged before duplicates, so that a cache cannot hide a loop."""
+    if call.kind is CallKind.TOOL and call.attempt == 1:
+        if is_looping(seen.run.recent, call.tool, call.args, call.turn):
+            return Halt(StopReason.NO_PROGRESS, {"tool": call.tool})
+    return None
+
+
+def duplicate(call: Call, seen: Snapshot) -> Objection | None:
+    """An identical read is answered by the one before it."""
+    return Reuse(seen.twin) if seen.twin is not None else None
+
+
+def budget(call: Call, seen: Snapshot) -> Objection | None:
+    """Node, run, tool, then the shared accounts: the worst case must fit into every one of them."""
+    if seen.twin is not None:
+        return None  # a reuse holds nothing
+    limits, run = seen.policy.limits, seen.run
+    if call.purpose is Purpose.WORK and run.limits:
+        node = _over(call, limits.narrowed(run.limits), run.node_committed, Level.NODE)
+        if node is not None:
+            return node
+    finalise = run.finalise if call.purpose is Purpose.FINALISE and run.phase is Phase.HALTED else {}
+    whole = _over(call, limits, lambda unit: run.committed(unit) - finalise.get(unit, 0), Level.RUN)
+    return whole or _over_quota(call, seen) or _over_shared(call, seen)
+
+
+def _over(call: Call, limits: Limits, committed: Callable[[Unit], int], level: Level) -> Halt | None:
+    """The first limit that the call's worst case does not fit into."""
+    for unit, limit in limits.counted:
+        wanted, used = call.hold.get(unit, 0), committed(unit)
+        if wanted and used + wanted > limit:
+            return Halt(_LIMIT_OF[unit], _shown(unit, limit, used, wanted), level)
+    wanted = call.hold.get(TOKENS_IN, 0) + call.hold.get(TOKENS_OUT, 0)
+    used = committed(TOKENS_IN) + committed(TOKENS_OUT)
+    if wanted and used + wanted > limits.max_tokens:
+        return Halt(StopReason.MAX_TOKENS, {"limit": limits.max_tokens, "used": used, "wanted": wanted}, level)
+    return None
+
+
+_LIMIT_OF = {
+    Unit("steps"): StopReason.MAX_STEPS,
+    Unit("model_calls"): StopReason.MAX_MODEL_CALLS,
+    Unit("tool_calls"): StopReason.MAX_TOOL_CALLS,
+    USD_NANO: StopReason.MAX_USD,
+}
+
+
+def _shown(unit: Unit, limit: int, used: int, wanted: int) -> dict[str, str | int]:
+    if unit != USD_NANO:
+        return {"limit": limit, "used": used}
+    return {"limit": show_usd(limit), "used": show_usd(used), "wanted": show_usd(wanted)}
+
+
+def _over_quota(call: Call, seen: Snapshot) -> Objection | None:
+    """A tool's own number of calls in one run."""
+    if seen.tool is None or call.kind is CallKind.MODEL:
+        return None
+    used = seen.run.committed(tool_unit(call.tool))
+    if used < seen.tool.max_calls:
+        return None
+    return Deny(StopReason.TOOL_QUOTA, {"tool": call.tool, "limit": seen.tool.max_calls, "used": used})
+
+
+def _over_shared(call: Call, seen: Snapshot) -> Objection | None:
+    """A full bulkhead is waited for; an empty account halts the run until its window ends."""
+    short = first_short(call.hold, seen.balances.items())
+    if short is None:
+        return None
+    account, balance = short
+    if account.unit == IN_FLIGHT:
+        return Later(Millis(0), StopReason.TOOL_UNAVAILABLE, {"tool": call.tool, "limit": balance.limit})
+    ends = until(account.window, seen.now)
+    shown = show_usd(balance.limit) if account.unit == USD_NANO else balance.limit
+    detail = {"level": account.level, "of": account.of, "unit": account.unit, "limit": shown, "until": ends}
+    return Halt(StopReason.ACCOUNT_BUDGET, detail)
+
+
+def approval(call: Call, seen: Snapshot) -> Objection | None:
+    """Writes wait for a person, unless the policy says otherwise."""
+    if seen.tool is not None and seen.tool.effect is Effect.WRITE and seen.policy.require_approval:
+        return Hold("approval_required")
+    return None
+
+
+CHECKS: tuple[Check, ...] = (
+    run_is_open,
+    time,
+    allowlist,
+    arguments_fit,
+    argument_rules,
+    kill_switch,
+    dependency_health,
+    wrapping_up,
+    looping,
+    duplicate,
+    budget,
+    approval,
+)
+
+
+def decide(call: Call, seen: Snapshot, checks: tuple[Check, ...] = CHECKS) -> Decision:
+    """The answer to one proposed call. All checks are asked; the strongest objection wins.
+
+    Halt > Deny > Later > Hold > Reuse > Admit; among halts the precedence of their reasons, among denies the order
+    of the checks. A check that raises is an objection.
+    """
+    objections = [objection for check in checks if (objection := _asked(check, call, seen)) is not None]
+    if not objections:
+        return Decision(Admit(call.hold))
+    winner = min(objections, key=_strength)
+    return Decision(winner, tuple(other for other in objections if other is not winner))
+
+
+def _asked(check: Check, call: Call, seen: Snapshot) -> Objection | None:
+    try:
+        return check(call, seen)
+    except Exception as error:  # an objection that cannot be evaluated is an objection
+        rule = f"{check.__name__} could not be evaluated"
+        return Deny(StopReason.POLICY_DENIED, {"tool": call.tool, "rule": rule, "error": type(error).__name__})
+
+
+def _strength(objection: Objection) -> tuple[int, int]:
+    """Smaller is stronger; `min` keeps the first of equals, which is the order of the checks."""
+    match objection:
+        case Halt(reason=reason, level=level):
+            own = Precedence.RUN_LIMIT if level is Level.NODE else STOPS[reason].precedence
+            return 0, 2 * own + (level is Level.NODE)
+        case Deny():
+            return 1, 0
+        case Later():
+            return 2, 0
+        case Hold():
+            return 3, 0
+        case Reuse():
+            return 4, 0
+
+
+def wraps_up(run: RunState, limits: Limits, now: Millis) -> bool:
+    """Whether 80 % of any limit of the run is used."""
+    part, whole = WRAPS_UP_AT
+    if any(run.spent(unit) * whole >= limit * part for unit, limit in limits.counted):
+        return True
+    tokens = run.spent(TOKENS_IN) + run.spent(TOKENS_OUT)
+    lasted, given = now - run.started_at, run.deadline - run.started_at
+    return tokens * whole >= limits.max_tokens * part or lasted * whole >= given * part

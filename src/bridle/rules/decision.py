@@ -1,0 +1,70 @@
+"""The six answers to a proposed call."""
+
+from dataclasses import dataclass, field
+
+from bridle.rules.names import Amounts, CallId, Millis
+from bridle.rules.policy import Level
+from bridle.rules.stop import Detail, StopNote, StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """It may be performed; `reserve` is held until it is settled."""
+
+    reserve: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """An identical call answered already, or is about to: its observation stands for this one."""
+
+    of: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Not now, but soon, and it is no refusal: a full bulkhead (`at` is 0) or a far end that asked for time."""
+
+    at: Millis
+    reason: StopReason
+    detail: Detail = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A person decides first. It holds no money meanwhile."""
+
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """This call is refused; the run goes on."""
+
+    reason: StopReason
+    detail: Detail = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """This call is refused and nothing else is admitted: in this run, or only in this node of it."""
+
+    reason: StopReason
+    detail: Detail = field(default_factory=dict)
+    level: Level = Level.RUN
+
+
+Objection = Reuse | Later | Hold | Deny | Halt
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer, and the objections that did not win, in the order of the checks."""
+
+    answer: Admit | Objection
+    also: tuple[Objection, ...] = ()
+
+
+def stop_of(objection: Deny | Halt | Later) -> StopNote:
+    """The stop that a run ends with when this objection ends it."""
+    return StopNote(objection.reason, objection.detail)

@@ -1,0 +1,47 @@
+"""Whether a run repeats itself: cycles of up to four calls, three times over, with nothing new in them."""
+
+from collections.abc import Sequence
+
+from bridle.rules.names import Digest, ToolName
+from bridle.rules.run import REUSED, Progress
+
+REPEATS = 3
+LONGEST_CYCLE = 4
+
+
+def is_looping(recent: Sequence[Progress], tool: ToolName, args: Digest, turn: int) -> bool:
+    """Whether proposing this call would complete the third repeat of a cycle in which nothing changes."""
+    if any(p.turn == turn and p.tool == tool and p.args == args for p in recent):
+        return False  # a twin of the same turn is a duplicate, not a repetition
+    return any(
+        _repeats_calls(recent, tool, args, length) or _repeats_results(recent, tool, length)
+        for length in range(1, LONGEST_CYCLE + 1)
+    )
+
+
+def _repeats_calls(recent: Sequence[Progress], tool: ToolName, args: Digest, length: int) -> bool:
+    """The same calls over and over, with the same results: honest polling sees its results change."""
+    needed = REPEATS * length - 1  # with the proposal this makes three whole cycles
+    tail = recent[-needed:] if needed <= len(recent) else ()
+    if not tail or (tail[-length].tool, tail[-length].args) != (tool, args):
+        return False
+    return all(
+        tail[i].tool == tail[i + length].tool
+        and tail[i].args == tail[i + length].args
+        and _same(tail[i].result, tail[i + length].result)
+        for i in range(needed - length)
+    )
+
+
+def _repeats_results(recent: Sequence[Progress], tool: ToolName, length: int) -> bool:
+    """The same results over and over, with whatever arguments; writes and failures are judged elsewhere."""
+    needed = REPEATS * length
+    tail = recent[-needed:] if needed <= len(recent) else ()
+    if not tail or tail[-length].tool != tool or any(p.is_write or p.result in ("", REUSED) for p in tail):
+        return False
+    return all(tail[i].tool == tail[i + length].tool and tail[i].result == tail[i + length].result
+               for i in range(needed - length))  # fmt: skip
+
+
+def _same(left: Digest, right: Digest) -> bool:
+    return left == right or REUSED in (left, right)

@@ -1,0 +1,175 @@
+"""What a house allows: tools, limits, prices and caps, which can only be narrowed on the way down."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
+
+from bridle.rules.names import (
+    MODEL_CALLS,
+    NANOS_PER_USD,
+    STEPS,
+    TOOL_CALLS,
+    USD_NANO,
+    Digest,
+    TenantId,
+    ToolName,
+    Unit,
+    UsdNanos,
+)
+from bridle.rules.tool import ToolRule
+
+
+class Level(StrEnum):
+    """Whose limit it is, the widest first."""
+
+    HOUSE = "house"
+    TENANT = "tenant"
+    AGENT = "agent"
+    RUN = "run"
+    NODE = "node"
+
+
+class Window(StrEnum):
+    """How long an account counts before it starts again; windows begin at UTC midnight, minute or month."""
+
+    NONE = "none"
+    MINUTE = "minute"
+    DAY = "day"
+    MONTH = "month"
+
+
+class KillLevel(StrEnum):
+    """What the kill switch takes away; each level includes the ones before it."""
+
+    OFF = "off"
+    WRITES = "writes"
+    EXPENSIVE = "expensive"
+    ALL = "all"
+
+
+class Enforcement(StrEnum):
+    """Whether a refusal holds, or is only written down."""
+
+    ENFORCE = "enforce"
+    OBSERVE = "observe"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The hard limits of one run, or of one node in it. Every field is a whole number greater than 0."""
+
+    max_steps: int = 30
+    max_seconds: int = 90
+    max_model_calls: int = 30
+    max_tool_calls: int = 15
+    max_tokens: int = 500_000  # in and out together
+    max_usd: UsdNanos = UsdNanos(NANOS_PER_USD)
+
+    def narrowed(self, to: "LimitsPatch") -> "Limits":
+        """The smaller of each pair."""
+        return replace(self, **{name: min(getattr(self, name), value) for name, value in to.items()})
+
+    @property
+    def counted(self) -> tuple[tuple[Unit, int], ...]:
+        """The limits that are one account each; time and tokens are judged on their own."""
+        return (
+            (STEPS, self.max_steps),
+            (MODEL_CALLS, self.max_model_calls),
+            (TOOL_CALLS, self.max_tool_calls),
+            (USD_NANO, self.max_usd),
+        )
+
+
+LimitsPatch = Mapping[str, int]  # names of fields of Limits; only what is to be narrowed
+LIMIT_NAMES = tuple(limit.name for limit in fields(Limits))
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """A limit on an account that many runs share."""
+
+    level: Level
+    unit: Unit
+    window: Window
+    limit: int
+    of: str = ""  # the tenant or the agent; empty for the house
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrice:
+    """What a model costs at its dearest, in nano-dollars a token, and what it can read."""
+
+    usd_nano_per_token_in: int
+    usd_nano_per_token_out: int
+    context_tokens: int = 128_000
+    max_output: int = 4_096  # tokens; always sent, clamped to what the budget can still pay
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """What a tenant, a flow or a node takes away from what stands above it."""
+
+    allow: frozenset[ToolName] | None = None  # None takes nothing away
+    deny: frozenset[ToolName] = frozenset()
+    limits: LimitsPatch = field(default_factory=dict)
+    require_approval: bool = False
+    max_refusals: int | None = None
+
+
+NO_NARROWING = Narrowing()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All that a house allows. The empty policy denies every tool."""
+
+    allow: frozenset[ToolName] = frozenset()
+    deny: frozenset[ToolName] = frozenset()
+    limits: Limits = Limits()
+    tools: Mapping[ToolName, ToolRule] = field(default_factory=dict)
+    models: Mapping[str, ModelPrice] = field(default_factory=dict)
+    tenants: Mapping[TenantId, Narrowing] = field(default_factory=dict)
+    flows: Mapping[str, Narrowing] = field(default_factory=dict)
+    nodes: Mapping[str, Narrowing] = field(default_factory=dict)
+    caps: tuple[Cap, ...] = (Cap(Level.HOUSE, USD_NANO, Window.DAY, 100 * NANOS_PER_USD),)
+    require_approval: bool = True
+    max_refusals: int = 3
+    kill_level: KillLevel = KillLevel.WRITES  # what `bridle kill` without a level means
+    enforcement: Enforcement = Enforcement.ENFORCE
+    track: tuple[str, ...] = ("tool_calls_per_run", "tokens_per_request", "stop_reason", "latency_p95", "spend_per_run")
+
+    def allows(self, tool: ToolName) -> bool:
+        """Whether the tool is on the list and not on the other one."""
+        return tool in self.allow and tool not in self.deny
+
+    def narrow(self, by: Narrowing) -> "Policy":
+        """This policy with less in it. Nothing that this policy refuses is admitted by what it returns."""
+        return replace(
+            self,
+            allow=self.allow if by.allow is None else self.allow & by.allow,
+            deny=self.deny | by.deny,
+            limits=self.limits.narrowed(by.limits),
+            require_approval=self.require_approval or by.require_approval,
+            max_refusals=self.max_refusals if by.max_refusals is None else min(self.max_refusals, by.max_refusals),
+        )
+
+    def for_run(self, tenant: TenantId, flow: str) -> "Policy":
+        """The policy of one run: the house's, narrowed by its tenant, then by its flow."""
+        by_tenant = self.narrow(self.tenants.get(tenant, NO_NARROWING))
+        return by_tenant.narrow(self.flows.get(flow, NO_NARROWING))
+
+    def digest(self) -> Digest:
+        """The name of exactly this policy: SHA-256 over its canonical JSON, 32 hex digits."""
+        return Digest(hashlib.sha256(self.canonical()).hexdigest()[:32])
+
+    def canonical(self) -> bytes:
+        """The policy as JSON with sorted keys; two equal policies give equal bytes."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), default=_plain).encode()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    raise TypeError(f"a policy cannot hold {type(value).__name__}")

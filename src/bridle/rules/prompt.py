@@ -1,0 +1,189 @@
+"""What a model is sent: a pinned segment that nothing displaces, then the conversation, sized and digested as it grows."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from bridle.rules.names import Digest
+
+OVERHEAD_OF_MESSAGE = 64  # bytes: what a provider may wrap around one message, in tokens at their dearest
+BYTES_PER_TOKEN = 3  # only to judge whether a prompt fits a window; money is reserved at one byte a token
+LEFT_OUT = "[left out to make room; call the tool again if this is needed]"
+
+
+class Role(StrEnum):
+    """Who speaks."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class Finish(StrEnum):
+    """Why a model stopped writing (the values of OpenAI's `finish_reason` that matter, and `refused`)."""
+
+    STOP = "stop"
+    TOOL_CALLS = "tool_calls"
+    LENGTH = "length"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A model's wish to call a tool. `arguments` is the text it wrote, not parsed and not trusted."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation; `answers` is the id of the tool use that a tool message answers."""
+
+    role: Role
+    text: str
+    uses: tuple[ToolUse, ...] = ()
+    answers: str = ""
+
+    @property
+    def size(self) -> int:
+        """UTF-8 bytes and overhead: an upper bound of its tokens, for each token covers at least one byte."""
+        uses = sum(len(use.arguments.encode()) + len(use.name.encode()) + OVERHEAD_OF_MESSAGE for use in self.uses)
+        return len(self.text.encode()) + uses + OVERHEAD_OF_MESSAGE
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOffer:
+    """A tool as a model is shown it; `parameters` is its JSON Schema as canonical JSON."""
+
+    name: str
+    description: str
+    parameters: str
+
+    @property
+    def size(self) -> int:
+        """As of a message."""
+        return len(self.description.encode()) + len(self.parameters.encode()) + len(self.name) + OVERHEAD_OF_MESSAGE
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One request to a model. `size` bounds its input tokens, `max_output` its output tokens."""
+
+    model: str
+    messages: tuple[Message, ...]
+    offers: tuple[ToolOffer, ...]
+    max_output: int
+    pinned: str
+    size: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider counted them; cached ones are part of `tokens_in`."""
+
+    tokens_in: int
+    tokens_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReply:
+    """What a model answered. `usage` is None when the provider did not say."""
+
+    text: str
+    uses: tuple[ToolUse, ...] = ()
+    usage: Usage | None = None
+    finish: Finish = Finish.STOP
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A conversation below its pinned segment. Adding a message costs the message, not the conversation."""
+
+    pinned: str
+    messages: tuple[Message, ...] = ()
+    note: str = ""  # also pinned: what the run wants the model to know now
+    size: int = 0
+    digest: bytes = b""
+
+    def with_message(self, message: Message) -> "Prompt":
+        """This conversation and one more message."""
+        return Prompt(
+            self.pinned,
+            (*self.messages, message),
+            self.note,
+            self.size + message.size,
+            _chained(self.digest, message),
+        )
+
+    def with_note(self, note: str) -> "Prompt":
+        """This conversation with another pinned note."""
+        return replace(self, note=note)
+
+    def fitted(self, context_tokens: int) -> "Prompt | None":
+        """This conversation in a window: the oldest observations give way first, the pinned segment never.
+
+        Returns None when even the pinned segment, the task and the newest message do not fit.
+        """
+        room = context_tokens * BYTES_PER_TOKEN - len(self.pinned.encode()) - len(self.note.encode())
+        if self.size <= room:
+            return self
+        messages, size = list(self.messages), self.size
+        for i, message in enumerate(messages[:-1]):
+            if message.role is Role.TOOL and message.text != LEFT_OUT:
+                messages[i] = replace(message, text=LEFT_OUT)
+                size += messages[i].size - message.size
+            if size <= room:
+                return _rebuilt(self, messages)
+        return None
+
+    def request(self, model: str, offers: Sequence[ToolOffer], max_output: int) -> ModelRequest:
+        """The request as it will be sent."""
+        system = Message(Role.SYSTEM, f"{self.pinned}\n\n{self.note}" if self.note else self.pinned)
+        shown = tuple(offers)
+        head = hashlib.sha256(self.digest)
+        for part in (model, system.text, str(max_output), *(offer.name for offer in shown)):
+            head.update(part.encode())
+        return ModelRequest(
+            model=model,
+            messages=(system, *self.messages),
+            offers=shown,
+            max_output=max_output,
+            pinned=self.pinned,
+            size=self.size + system.size + sum(offer.size for offer in shown),
+            digest=Digest(head.hexdigest()[:32]),
+        )
+
+
+def is_pinned(request: ModelRequest) -> bool:
+    """Whether the pinned segment stands first, byte for byte. Asked by the last function before the socket."""
+    return (
+        bool(request.messages)
+        and request.messages[0].role is Role.SYSTEM
+        and request.messages[0].text.startswith(request.pinned)
+        and all(message.role is not Role.SYSTEM for message in request.messages[1:])
+    )
+
+
+def _chained(before: bytes, message: Message) -> bytes:
+    after = hashlib.sha256(before)
+    for part in (
+        message.role,
+        message.answers,
+        *(f"{use.name}\0{use.arguments}" for use in message.uses),
+        message.text,
+    ):
+        after.update(part.encode())
+        after.update(b"\0")
+    return after.digest()
+
+
+def _rebuilt(prompt: Prompt, messages: Sequence[Message]) -> Prompt:
+    digest, size = b"", 0
+    for message in messages:
+        digest, size = _chained(digest, message), size + message.size
+    return Prompt(prompt.pinned, tuple(messages), prompt.note, size, digest)

@@ -1,0 +1,114 @@
+"""What is known of a tool before it is called: its effect, its labels, and the bounds of one call."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from bridle.rules.names import Confidentiality, Digest, Effect, Millis, Source, ToolName, UsdNanos
+
+
+N = TypeVar("N", bound=int)
+
+
+class ReuseScope(StrEnum):
+    """Whether the result of an identical call may stand for a new one."""
+
+    RUN = "run"
+    NEVER = "never"
+
+
+class Idempotency(StrEnum):
+    """How the far end recognises a repeated write."""
+
+    KEY = "key"  # it takes an idempotency key
+    NATURAL = "natural"  # doing it twice is doing it once
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One tool as its author declared it; a policy may only make it stricter.
+
+    An unlabelled tool is an untrusted write: the defaults here are the strict ones.
+    """
+
+    name: ToolName
+    description: str = ""
+    effect: Effect = Effect.WRITE
+    source: Source = Source.UNTRUSTED
+    confidentiality: Confidentiality = Confidentiality.PRIVATE
+    idempotency: Idempotency = Idempotency.NONE
+    reuse: ReuseScope | Millis = ReuseScope.NEVER  # a number: results younger than that many milliseconds
+    expensive: bool = False
+    cost: UsdNanos = UsdNanos(0)  # what one call costs at most
+    timeout: Millis = Millis(30_000)
+    concurrency: int = 16  # calls in flight at the same time, over all runs of a tenant
+    max_calls: int = 1_000_000  # calls in one run
+    max_bytes: int = 10_000_000  # a larger output is refused
+    show_bytes: int = 16_000  # what of an output the model is shown
+    dependency: str = ""  # whose health it shares; its own name when empty
+    summary: str = ""  # a sentence with {argument} blanks, for people
+    schema: Digest = Digest("")  # of its arguments
+
+    @property
+    def depends_on(self) -> str:
+        """The name under which the health of its far end is kept."""
+        return self.dependency or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRule:
+    """What a policy says of one tool; None leaves the declaration as it is."""
+
+    effect: Effect | None = None
+    source: Source | None = None
+    confidentiality: Confidentiality | None = None
+    reuse: ReuseScope | Millis | None = None
+    expensive: bool | None = None
+    cost: UsdNanos | None = None
+    timeout: Millis | None = None
+    concurrency: int | None = None
+    max_calls: int | None = None
+    max_bytes: int | None = None
+    show_bytes: int | None = None
+    args: str = ""  # a JSON Schema that every call's arguments must satisfy, as canonical JSON
+    output: str = ""  # a JSON Schema that every output must satisfy, as canonical JSON
+
+
+_EFFECTS = (Effect.READ, Effect.EGRESS, Effect.WRITE)
+
+
+_WHOLE_RUN = 10**15  # milliseconds; longer than any run
+
+
+def _reuse_window(reuse: ReuseScope | Millis) -> int:
+    return {ReuseScope.NEVER: 0, ReuseScope.RUN: _WHOLE_RUN}[reuse] if isinstance(reuse, ReuseScope) else reuse
+
+
+def narrowed(tool: Tool, rule: ToolRule) -> Tool:
+    """The tool under a rule of the policy: each label as strict, each bound as small, as the stricter of the two."""
+    return Tool(
+        name=tool.name,
+        description=tool.description,
+        effect=max(tool.effect, rule.effect or tool.effect, key=_EFFECTS.index),
+        source=Source.UNTRUSTED if rule.source is Source.UNTRUSTED else tool.source,
+        confidentiality=(
+            Confidentiality.PRIVATE if rule.confidentiality is Confidentiality.PRIVATE else tool.confidentiality
+        ),
+        idempotency=tool.idempotency,
+        reuse=tool.reuse if rule.reuse is None else min(tool.reuse, rule.reuse, key=_reuse_window),
+        expensive=tool.expensive or bool(rule.expensive),
+        cost=max(tool.cost, tool.cost if rule.cost is None else rule.cost),
+        timeout=_least(tool.timeout, rule.timeout),
+        concurrency=_least(tool.concurrency, rule.concurrency),
+        max_calls=_least(tool.max_calls, rule.max_calls),
+        max_bytes=_least(tool.max_bytes, rule.max_bytes),
+        show_bytes=_least(tool.show_bytes, rule.show_bytes),
+        dependency=tool.dependency,
+        summary=tool.summary,
+        schema=tool.schema,
+    )
+
+
+def _least(declared: N, ruled: N | None) -> N:
+    return declared if ruled is None else min(declared, ruled)

@@ -1,0 +1,138 @@
+"""The contract of a store: one function, run inside one transaction, whose effects are all durable or all absent."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from bridle.rules.budget import Account, Balance
+from bridle.rules.events import Event, RunStarted
+from bridle.rules.failure import BridleError
+from bridle.rules.health import Health
+from bridle.rules.names import Digest, Millis, RunId, TenantId
+from bridle.rules.policy import KillLevel
+from bridle.rules.run import RunState
+from bridle.rules.stop import StopReason
+
+T = TypeVar("T")
+
+
+class Fenced(BridleError):
+    """A newer delivery of this run took over; this one may write nothing any more."""
+
+
+class UnknownRun(BridleError):
+    """No run of this id is in the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A run as the store holds it, beside its journal."""
+
+    state: RunState
+    head: bytes  # of its hash chain
+    salt: bytes  # keys the digests in its events; erasing it makes them unlinkable
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a journal."""
+
+    seq: int
+    event: Event
+    body: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """By what a request is recognised: the caller's key (same key, same run, for ever), or what it asks for."""
+
+    key: str  # empty when the caller gave none
+    fingerprint: Digest
+
+
+class Transaction(Protocol):
+    """What a function given to `transact` may see and change. Nothing it changes is seen by others before the commit."""
+
+    def start(self, event: RunStarted, key: RunKey, salt: bytes) -> RunState:
+        """Open the journal of a new run with its first event."""
+
+    def recorded(self, run: RunId) -> Recorded:
+        """A run; raises UnknownRun."""
+
+    def append(self, run: RunId, epoch: int, events: Sequence[Event]) -> RunState:
+        """Add events to a journal; raises Fenced unless `epoch` is the run's own."""
+
+    def take_over(self, run: RunId, at: Millis) -> RunState:
+        """Begin a new epoch of an open run: whoever held the one before is fenced off."""
+
+    def keep(self, run: RunId, name: str, body: bytes) -> None:
+        """Keep a payload of a run beside its journal."""
+
+    def find(self, tenant: TenantId, key: RunKey) -> RunState | None:
+        """The newest run of this key, or of this fingerprint where the key is empty."""
+
+    def balance(self, account: Account, limit: int) -> Balance:
+        """A shared account as it stands; a new one is empty. `limit` is what the policy says today."""
+
+    def set_balance(self, account: Account, balance: Balance) -> None:
+        """Write a shared account back."""
+
+    def health(self, tenant: TenantId, dependency: str) -> Health:
+        """What this tenant has seen of a dependency."""
+
+    def set_health(self, tenant: TenantId, dependency: str, health: Health) -> None:
+        """Write it back."""
+
+    def switch(self, tenant: TenantId) -> KillLevel:
+        """The kill level that holds for a tenant."""
+
+    def keep_policy(self, digest: Digest, canonical: bytes) -> None:
+        """Keep a policy under its digest, once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """One line of a list of runs."""
+
+    state: RunState
+    reason: StopReason | None
+    updated_at: Millis
+
+
+class Store(Protocol):
+    """A journal that runs share."""
+
+    async def transact(self, fn: Callable[[Transaction], T]) -> T:
+        """Run `fn` inside the writer's transaction and return its result after the commit.
+
+        `fn` is synchronous, may be run again, and fails alone: neighbours in the same commit are kept. Raises what
+        `fn` raises, or ControlUnavailable when nothing can be made durable.
+        """
+
+    def recorded(self, run: RunId) -> Recorded:
+        """A run as of the last commit; raises UnknownRun."""
+
+    def journal(self, run: RunId, after: int = 0) -> list[Entry]:
+        """The events of a run with a seq greater than `after`, in order."""
+
+    def payload(self, run: RunId, name: str) -> bytes | None:
+        """A payload, or None when it was never kept or was erased."""
+
+    def runs(self, *, limit: int = 50, only_open: bool = False) -> list[RunLine]:
+        """The newest runs first."""
+
+    def balances(self) -> dict[Account, Balance]:
+        """Every shared account."""
+
+    def policy(self, digest: Digest) -> bytes | None:
+        """The canonical bytes of a policy that some run was governed by."""
+
+    def ask_to_cancel(self, run: RunId, by: str, at: Millis) -> None:
+        """Leave a wish for the process that owns the run; any process may."""
+
+    def wishes(self) -> list[tuple[RunId, str]]:
+        """Runs that somebody asked to cancel, with who asked; each is given out once."""
+
+    async def close(self) -> None:
+        """Finish what is queued, and let go of the file."""

@@ -1,0 +1,2 @@
+-- Take the wishes out.
+DELETE FROM wishes RETURNING run, wanted_by

@@ -1,0 +1,2 @@
+-- A policy by its digest.
+SELECT canonical FROM policies WHERE digest = ?

@@ -1,0 +1,378 @@
+"""The store in one SQLite file: WAL, FULL, one writing process."""
+
+import fcntl
+import os
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar, cast
+
+from bridle.rules.budget import Account, Balance
+from bridle.rules.failure import BridleError, ControlUnavailable
+from bridle.rules.health import WELL, Health
+from bridle.rules.names import Digest, Millis, RunId, TenantId
+from bridle.rules.policy import KillLevel
+from bridle.rules.run import Phase
+from bridle.rules.stop import StopReason
+from bridle.store import codec
+from bridle.store.base import Entry, Recorded, RunKey, RunLine, Transaction, UnknownRun
+from bridle.store.work import Stored, Work
+from bridle.store.writer import Job, Writer
+
+T = TypeVar("T")
+SCHEMA = 1
+CACHED_RUNS = 4_096
+CACHED_ACCOUNTS = 16_384
+_KILL_LEVELS = tuple(KillLevel)
+_OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+
+
+class StoreUnusable(BridleError):
+    """The file cannot be a store of this bridle; the message says why and what to do."""
+
+
+class StoreBusy(StoreUnusable):
+    """Another process writes this store."""
+
+
+def _statements() -> Mapping[str, str]:
+    """Every named statement; the comment on its first line says what it is for."""
+    folder = resources.files("bridle.store") / "sql" / "sqlite"
+    found = {}
+    for file in folder.iterdir():
+        if file.name.endswith(".sql"):
+            found[file.name.removesuffix(".sql")] = file.read_text("utf-8").split("\n", 1)[1]
+    return found
+
+
+SQL = _statements()
+
+
+class SqliteStore:
+    """Keeps the contract of `bridle.store.base.Store` in the file `path`, or in memory when it is None.
+
+    With `read_only` it takes no lock and refuses to write, so that any process may look. Raises StoreBusy when another
+    process writes the file, and StoreUnusable when the file is not a store, is newer than this bridle, or cannot be
+    opened.
+    """
+
+    def __init__(self, path: Path | None, *, read_only: bool = False, inline: bool = False) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._lock = -1
+        self._runs: OrderedDict[RunId, Stored] = OrderedDict()
+        self._accounts: OrderedDict[Account, Balance] = OrderedDict()
+        self._healths: OrderedDict[tuple[TenantId, str], Health] = OrderedDict()
+        self._policies: set[Digest] = set()
+        if path is not None and not read_only:
+            self._lock = _take_lock(path)
+        try:
+            self._write = _open(path, read_only)
+            self._read = self._write if path is None or read_only else _open(path, True)
+        except sqlite3.Error as error:
+            self._let_go()
+            raise StoreUnusable(f"{path}: {error}. Is it a bridle store, and may this process read it?") from error
+        except StoreUnusable:
+            self._let_go()
+            raise
+        self._writer: Writer[Transaction] = Writer(self._commit, inline=inline or path is None)
+
+    async def transact(self, fn: Callable[[Transaction], T]) -> T:
+        """Run `fn` inside the writer's transaction; see the contract."""
+        if self.read_only:
+            raise ControlUnavailable(f"{self.path} is open for reading only")
+        return cast(T, await self._writer.run(fn))
+
+    def _commit(self, batch: list[Job[Transaction]]) -> None:
+        """One transaction for a whole batch; a job that fails leaves nothing behind and takes nobody with it."""
+        landed: list[Work] = []
+        shared = _Shared(self)
+        db = self._write
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for job in batch:
+                work = Work(shared)
+                try:
+                    job.result = job.fn(cast(Transaction, work))
+                    if work.runs or work.payloads or work.policies:
+                        self._save(db, work, shared)
+                except _OWN_FAULTS as error:  # this row cannot be stored; its neighbours can
+                    job.error = error
+                    continue
+                except sqlite3.Error:
+                    raise
+                except Exception as error:  # the caller's own failure goes back to the caller
+                    job.error = error
+                    continue
+                shared.take(work)
+                landed.append(work)
+            _save_shared(db, shared)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        self._remember(shared)
+
+    def _save(self, db: sqlite3.Connection, work: Work, shared: "_Shared") -> None:
+        """Write one unit of work inside its own savepoint."""
+        db.execute("SAVEPOINT work")
+        try:
+            for run, stored in work.runs.items():
+                work.runs[run] = _save_run(db, stored)
+            numbers = work.runs
+            for run, seq, body, hash_ in work.lines:
+                db.execute(SQL["insert_event"], (numbers[run].no, seq, body, hash_))
+            for run, name, body in work.payloads:
+                stored = numbers.get(run) or shared.load(run)
+                db.execute(SQL["insert_payload"], (stored.no, name, body))
+            for digest, canonical in work.policies.items():
+                db.execute(SQL["insert_policy"], (digest, canonical))
+        except BaseException:
+            db.execute("ROLLBACK TO work")
+            db.execute("RELEASE work")
+            raise
+        db.execute("RELEASE work")
+
+    def _remember(self, shared: "_Shared") -> None:
+        """Caches change only after the commit."""
+        for run, stored in shared.runs.items():
+            self._runs[run] = stored
+            self._runs.move_to_end(run)
+            if stored.state.phase is Phase.STOPPED and not stored.state.open_calls:
+                del self._runs[run]
+        for account, balance in shared.accounts.items():
+            self._accounts[account] = balance
+        for key, health in shared.healths.items():
+            self._healths[key] = health
+        for cache, bound in (
+            (self._runs, CACHED_RUNS),
+            (self._accounts, CACHED_ACCOUNTS),
+            (self._healths, CACHED_RUNS),
+        ):
+            while len(cache) > bound:  # ends: each turn drops one
+                cast("OrderedDict[object, object]", cache).popitem(last=False)
+
+    # What is committed, as a transaction sees it
+
+    def load(self, run: RunId) -> Stored:
+        """A run; raises UnknownRun."""
+        cached = self._runs.get(run)
+        return cached if cached is not None else self._select(self._write, run)
+
+    def _select(self, db: sqlite3.Connection, run: RunId) -> Stored:
+        row = db.execute(SQL["select_run"], (run,)).fetchone()
+        if row is None:
+            raise UnknownRun(f"there is no run {run} in {self.path or 'this store'}; `bridle runs` lists them")
+        return Stored(row[0], codec.decode_state(row[3]), row[1], row[2])
+
+    def find(self, tenant: TenantId, key: RunKey) -> RunId | None:
+        """The newest run of a key, or of a fingerprint where there is no key."""
+        named, by = ("find_by_key", key.key) if key.key else ("find_by_fingerprint", key.fingerprint)
+        row = self._write.execute(SQL[named], (tenant, by)).fetchone()
+        return RunId(row[0]) if row is not None else None
+
+    def load_balance(self, account: Account) -> Balance:
+        """A shared account."""
+        cached = self._accounts.get(account)
+        if cached is not None:
+            return cached
+        name = (account.level, account.of, account.unit, account.window, account.period)
+        row = self._write.execute(SQL["select_account"], name).fetchone()
+        return Balance(0, *row) if row is not None else Balance(0)
+
+    def load_health(self, tenant: TenantId, dependency: str) -> Health:
+        """The health of a dependency."""
+        cached = self._healths.get((tenant, dependency))
+        if cached is None:
+            row = self._write.execute(SQL["select_health"], (tenant, dependency)).fetchone()
+            cached = codec.decode_health(row[0]) if row is not None else WELL
+            self._healths[tenant, dependency] = cached
+        return cached
+
+    def load_switch(self, tenant: TenantId) -> KillLevel:
+        """The stronger of the house's level and the tenant's."""
+        rows = self._write.execute(SQL["select_switch"], (tenant,)).fetchall()
+        return max((KillLevel(row[0]) for row in rows), key=_KILL_LEVELS.index, default=KillLevel.OFF)
+
+    # What anybody may read
+
+    def recorded(self, run: RunId) -> Recorded:
+        """A run as of the last commit; raises UnknownRun."""
+        stored = self._select(self._read, run)
+        return Recorded(stored.state, stored.head, stored.salt)
+
+    def journal(self, run: RunId, after: int = 0) -> list[Entry]:
+        """The events of a run, in order."""
+        rows = self._read.execute(SQL["select_events"], (self._select(self._read, run).no, after)).fetchall()
+        return [Entry(seq, codec.decode(body), body, hash_) for seq, body, hash_ in rows]
+
+    def payload(self, run: RunId, name: str) -> bytes | None:
+        """A payload, or None."""
+        row = self._read.execute(SQL["select_payload"], (run, name)).fetchone()
+        return bytes(row[0]) if row is not None else None
+
+    def runs(self, *, limit: int = 50, only_open: bool = False) -> list[RunLine]:
+        """The newest runs first."""
+        named = "select_open_runs" if only_open else "select_runs"
+        rows = self._read.execute(SQL[named], (limit,)).fetchall()
+        return [
+            RunLine(codec.decode_state(state), StopReason(reason) if reason else None, Millis(at))
+            for state, reason, at in rows
+        ]
+
+    def balances(self) -> dict[Account, Balance]:
+        """Every shared account."""
+        rows = self._read.execute(SQL["select_accounts"]).fetchall()
+        return {codec.account_of(*row[:5]): Balance(0, row[5], row[6]) for row in rows}
+
+    def policy(self, digest: Digest) -> bytes | None:
+        """The canonical bytes of a policy."""
+        row = self._read.execute(SQL["select_policy"], (digest,)).fetchone()
+        return bytes(row[0]) if row is not None else None
+
+    def ask_to_cancel(self, run: RunId, by: str, at: Millis) -> None:
+        """Leave a wish for the process that owns the run. Raises ControlUnavailable when it cannot be written."""
+        db = self._write if not self.read_only else _open(self.path, False)
+        try:
+            db.execute(SQL["insert_wish"], (run, by, at))
+        except sqlite3.Error as error:
+            raise ControlUnavailable(f"{self.path}: {error}") from error
+        finally:
+            if db is not self._write:
+                db.close()
+
+    def wishes(self) -> list[tuple[RunId, str]]:
+        """Runs that somebody asked to cancel."""
+        if self._read.execute(SQL["any_wish"]).fetchone() is None:
+            return []
+        return [(RunId(run), by) for run, by in self._write.execute(SQL["delete_wishes"]).fetchall()]
+
+    async def close(self) -> None:
+        """Finish what is queued, and let go of the file."""
+        await self._writer.close()
+        for db in {id(self._read): self._read, id(self._write): self._write}.values():
+            db.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+class _Shared:
+    """What the functions of one batch see of each other: each reads what the ones before it did."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self.runs: dict[RunId, Stored] = {}
+        self.accounts: dict[Account, Balance] = {}
+        self.healths: dict[tuple[TenantId, str], Health] = {}
+
+    def take(self, work: Work) -> None:
+        """A function that succeeded joins the batch."""
+        self.runs.update(work.runs)
+        self.accounts.update(work.accounts)
+        self.healths.update(work.healths)
+
+    def load(self, run: RunId) -> Stored:
+        """A run."""
+        own = self.runs.get(run)
+        return own if own is not None else self._store.load(run)
+
+    def find(self, tenant: TenantId, key: RunKey) -> RunId | None:
+        """The newest run of a key; runs of the same batch are in the table already."""
+        return self._store.find(tenant, key)
+
+    def load_balance(self, account: Account) -> Balance:
+        """A shared account."""
+        own = self.accounts.get(account)
+        return own if own is not None else self._store.load_balance(account)
+
+    def load_health(self, tenant: TenantId, dependency: str) -> Health:
+        """The health of a dependency."""
+        own = self.healths.get((tenant, dependency))
+        return own if own is not None else self._store.load_health(tenant, dependency)
+
+    def load_switch(self, tenant: TenantId) -> KillLevel:
+        """The kill level of a tenant."""
+        return self._store.load_switch(tenant)
+
+
+def _save_run(db: sqlite3.Connection, stored: Stored) -> Stored:
+    state = stored.state
+    reason = state.stop.reason if state.stop else None
+    row = codec.encode_state(state)
+    if stored.no:
+        db.execute(SQL["update_run"], (state.phase, reason, state.last_at, stored.head, row, stored.no))
+        return stored
+    key = stored.key or RunKey("", Digest(""))
+    values = (
+        state.run, state.tenant, key.key, key.fingerprint, state.phase, reason, state.last_at, stored.head,
+        stored.salt, row,
+    )  # fmt: skip
+    no = db.execute(SQL["insert_run"], values).lastrowid
+    return Stored(no or 0, state, stored.head, stored.salt)
+
+
+def _save_shared(db: sqlite3.Connection, shared: _Shared) -> None:
+    """Accounts and health are written once a batch, however many functions touched them."""
+    for account, balance in shared.accounts.items():
+        name = (account.level, account.of, account.unit, account.window, account.period)
+        db.execute(SQL["upsert_account"], (*name, balance.settled, balance.reserved))
+    for (tenant, dependency), health in shared.healths.items():
+        db.execute(SQL["upsert_health"], (tenant, dependency, codec.encode_health(health)))
+
+
+def _take_lock(path: Path) -> int:
+    """An flock beside the file, held as long as this process lives; the kernel lets go of it when the process dies."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreUnusable(f"{path}: {error.strerror}. Choose another place with `store=` or BRIDLE_STORE.") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise StoreBusy(
+            f"{path}: another process writes this store; stop it, or give this one a store of its own"
+        ) from error
+    return lock
+
+
+def _open(path: Path | None, read_only: bool) -> sqlite3.Connection:
+    if path is None:
+        db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        _migrate(db)
+        return db
+    if read_only and not path.exists():
+        raise StoreUnusable(f"{path}: there is no store here yet; `bridle run` makes one")
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    db.execute("PRAGMA busy_timeout = 5000")
+    if read_only:
+        db.execute("PRAGMA query_only = ON")
+        _look_at_version(db, path)
+        return db
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    _look_at_version(db, path)
+    _migrate(db)
+    return db
+
+
+def _look_at_version(db: sqlite3.Connection, path: Path) -> None:
+    found = db.execute("PRAGMA user_version").fetchone()[0]
+    if found > SCHEMA:
+        raise StoreUnusable(
+            f"{path}: written by a newer bridle (schema {found}, this one knows {SCHEMA}); upgrade bridle"
+        )
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    found = db.execute("PRAGMA user_version").fetchone()[0]
+    for number in range(found + 1, SCHEMA + 1):
+        db.executescript(f"BEGIN IMMEDIATE;{SQL[f'migration_{number:04}']};PRAGMA user_version = {number};COMMIT;")

@@ -1,0 +1,133 @@
+"""One function's unit of work: it reads through to what is committed, and keeps its own changes until they are written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bridle.rules.budget import Account, Balance
+from bridle.rules.events import Event, RunResumed, RunStarted
+from bridle.rules.health import Health
+from bridle.rules.names import Digest, Millis, RunId, TenantId
+from bridle.rules.policy import KillLevel
+from bridle.rules.run import Phase, RunState, apply, fold
+from bridle.store import chain, codec
+from bridle.store.base import Fenced, Recorded, RunKey
+
+
+class Committed(Protocol):
+    """What a store knows as of the transaction's start."""
+
+    def load(self, run: RunId) -> "Stored":
+        """A run; raises UnknownRun."""
+
+    def find(self, tenant: TenantId, key: RunKey) -> RunId | None:
+        """The newest run of a key."""
+
+    def load_balance(self, account: Account) -> Balance:
+        """A shared account, with a limit that means nothing."""
+
+    def load_health(self, tenant: TenantId, dependency: str) -> Health:
+        """The health of a dependency."""
+
+    def load_switch(self, tenant: TenantId) -> KillLevel:
+        """The kill level of a tenant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A run as it will be, or is, in the store. `no` is 0 until the store has given it a number."""
+
+    no: int
+    state: RunState
+    head: bytes
+    salt: bytes
+    key: RunKey | None = None  # of a run that is new
+
+
+@dataclass(slots=True)
+class Work:
+    """A transaction in progress; keeps the contract of `bridle.store.base.Transaction`."""
+
+    committed: Committed
+    runs: dict[RunId, Stored] = field(default_factory=dict)
+    lines: list[tuple[RunId, int, bytes, bytes]] = field(default_factory=list)
+    payloads: list[tuple[RunId, str, bytes]] = field(default_factory=list)
+    accounts: dict[Account, Balance] = field(default_factory=dict)
+    healths: dict[tuple[TenantId, str], Health] = field(default_factory=dict)
+    policies: dict[Digest, bytes] = field(default_factory=dict)
+
+    def start(self, event: RunStarted, key: RunKey, salt: bytes) -> RunState:
+        """Open the journal of a new run with its first event."""
+        state = fold([event])
+        body = codec.encode(event)
+        head = chain.link(chain.root(event.run), body)
+        self.runs[event.run] = Stored(0, state, head, salt, key)
+        self.lines.append((event.run, 1, body, head))
+        return state
+
+    def recorded(self, run: RunId) -> Recorded:
+        """A run; raises UnknownRun."""
+        stored = self._stored(run)
+        return Recorded(stored.state, stored.head, stored.salt)
+
+    def append(self, run: RunId, epoch: int, events: Sequence[Event]) -> RunState:
+        """Add events to a journal; raises Fenced unless `epoch` is the run's own."""
+        stored = self._stored(run)
+        state, head = stored.state, stored.head
+        if state.epoch != epoch:
+            raise Fenced(f"{run} belongs to epoch {state.epoch} now, and epoch {epoch} may write nothing any more")
+        for event in events:
+            state = apply(state, event)
+            body = codec.encode(event)
+            head = chain.link(head, body)
+            self.lines.append((run, state.seq, body, head))
+        self.runs[run] = Stored(stored.no, state, head, stored.salt, stored.key)
+        return state
+
+    def take_over(self, run: RunId, at: Millis) -> RunState:
+        """Begin a new epoch of an open run: whoever held the one before is fenced off."""
+        state = self._stored(run).state
+        if state.phase is Phase.STOPPED:
+            return state
+        away = Millis(max(at - state.last_at, 0))
+        return self.append(run, state.epoch, [RunResumed(at, state.epoch + 1, away)])
+
+    def keep(self, run: RunId, name: str, body: bytes) -> None:
+        """Keep a payload of a run beside its journal."""
+        self.payloads.append((run, name, body))
+
+    def find(self, tenant: TenantId, key: RunKey) -> RunState | None:
+        """The newest run of this key, or of this fingerprint where the key is empty."""
+        found = self.committed.find(tenant, key)
+        return self._stored(found).state if found is not None else None
+
+    def balance(self, account: Account, limit: int) -> Balance:
+        """A shared account as it stands, under today's limit."""
+        own = self.accounts.get(account)
+        balance = own if own is not None else self.committed.load_balance(account)
+        return balance if balance.limit == limit else Balance(limit, balance.settled, balance.reserved)
+
+    def set_balance(self, account: Account, balance: Balance) -> None:
+        """Write a shared account back."""
+        self.accounts[account] = balance
+
+    def health(self, tenant: TenantId, dependency: str) -> Health:
+        """What this tenant has seen of a dependency."""
+        own = self.healths.get((tenant, dependency))
+        return own if own is not None else self.committed.load_health(tenant, dependency)
+
+    def set_health(self, tenant: TenantId, dependency: str, health: Health) -> None:
+        """Write it back."""
+        self.healths[tenant, dependency] = health
+
+    def switch(self, tenant: TenantId) -> KillLevel:
+        """The kill level that holds for a tenant."""
+        return self.committed.load_switch(tenant)
+
+    def keep_policy(self, digest: Digest, canonical: bytes) -> None:
+        """Keep a policy under its digest, once."""
+        self.policies[digest] = canonical
+
+    def _stored(self, run: RunId) -> Stored:
+        own = self.runs.get(run)
+        return own if own is not None else self.committed.load(run)
