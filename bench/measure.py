@@ -24,8 +24,6 @@ FAR = 1_000
 NEAR = 10
 BLOCK = 10  # tool turns
 BLOCKS = 11
-FAR_FROM = FAR - BLOCK * BLOCKS // 2
-LONG_TURNS = FAR_FROM + BLOCK * BLOCKS
 _numbers = count()
 
 
@@ -79,42 +77,65 @@ async def all_at_once(contestant: Contestant, runs: int) -> Sample:
     return Sample(runs, calls, time.perf_counter() - wall, time.process_time() - cpu)
 
 
+class Stepped:
+    """A run that is parked at one tool call and at every tenth after it, and let go a block at a time."""
+
+    def __init__(self, first: int) -> None:
+        """Name the tool call that parks first."""
+        self._first = first
+        self._park = asyncio.Event()
+        self._is_parked = asyncio.Event()
+        self._reached = 0
+        self._park.set()
+
+    async def run(self, contestant: Contestant, blocks: int) -> None:
+        """Do a run that ends with its last block."""
+        await contestant.one_run(fresh_key(), self._first + blocks * BLOCK, park=self._park, on_call=self._arrive)
+
+    def _arrive(self, n: int) -> None:
+        if n >= self._first and (n - self._first) % BLOCK == 0:
+            self._reached = time.process_time_ns()
+            self._park.clear()
+            self._is_parked.set()
+
+    async def parked(self) -> None:
+        """Wait until it is parked."""
+        await self._is_parked.wait()
+
+    async def block(self) -> int:
+        """Let it go one block, and say how many nanoseconds of processor that took."""
+        self._is_parked.clear()
+        start = time.process_time_ns()
+        self._park.set()
+        await self._is_parked.wait()
+        return self._reached - start
+
+    def release(self) -> None:
+        """Let it end."""
+        self._park.set()
+
+
 async def far_against_near(contestant: Contestant) -> float:
-    """Divide the processor time of ten tool turns around the 1,000th of a run by that of ten around the 10th of another.
+    """Divide the processor time of ten tool turns around a run's 1,000th by that of ten around another's 10th.
 
-    The long run is parked before each of its blocks while a short one does its own, so that a machine that slows down
-    slows both; the answer is the median over the pairs.
+    The long run is parked while a short one does its block, so that a machine that slows down slows both; the answer
+    is the median over the pairs.
     """
-    park, is_there, ratios, reached = asyncio.Event(), asyncio.Event(), list[float](), 0
-
-    def arrive(n: int) -> None:
-        nonlocal reached
-        if n >= FAR_FROM and (n - FAR_FROM) % BLOCK == 0:
-            reached = time.process_time_ns()
-            park.clear()
-            is_there.set()
-
-    park.set()
+    far, ratios = Stepped(FAR - BLOCK * BLOCKS // 2), list[float]()
     gc.collect()
     async with asyncio.TaskGroup() as group:
-        group.create_task(contestant.one_run(fresh_key(), LONG_TURNS, park=park, on_call=arrive))
-        await is_there.wait()
+        group.create_task(far.run(contestant, BLOCKS))
+        await far.parked()
         for _ in range(BLOCKS):
-            near = await _near_block(contestant)
-            is_there.clear()
-            start = time.process_time_ns()
-            park.set()
-            await is_there.wait()
-            ratios.append((reached - start) / near)
-        park.set()
+            near = Stepped(NEAR - BLOCK // 2)
+            short = group.create_task(near.run(contestant, 1))
+            await near.parked()
+            early = await near.block()
+            near.release()
+            await short
+            ratios.append(await far.block() / early)
+        far.release()
     return median(ratios)
-
-
-async def _near_block(contestant: Contestant) -> int:
-    stamps: list[int] = []
-    last = NEAR + BLOCK // 2
-    await contestant.one_run(fresh_key(), last, on_call=lambda _: stamps.append(time.process_time_ns()))
-    return stamps[last - 1] - stamps[last - 1 - BLOCK]
 
 
 def db_bytes(path: Path) -> int:
@@ -133,6 +154,18 @@ async def bytes_of_run(contestant: Contestant, folder: Path, turns: int) -> int:
     await contestant.close()
     assert contestant.db_path is not None
     return db_bytes(contestant.db_path)
+
+
+def commit_us(folder: Path) -> float:
+    """Take the median wall of a FULL commit of one row: it tells a quiet disk from a busy one."""
+    walls: list[float] = []
+    with closing(sqlite3.connect(folder / "commit.db", isolation_level=None)) as db:
+        db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE row (n INTEGER)")
+        for n in range(200):
+            start = time.perf_counter()
+            db.execute("INSERT INTO row VALUES (?)", (n,))
+            walls.append(time.perf_counter() - start)
+    return median(walls) * 1e6
 
 
 def rss_bytes() -> int:

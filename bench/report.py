@@ -51,12 +51,16 @@ async def present(names: Sequence[str]) -> dict[str, str]:
 
 def machine() -> dict[str, str | float]:
     """Say when and on what this was measured."""
+    RESULTS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
+        commit = round(measure.commit_us(Path(folder)))
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "load": round(os.getloadavg()[0], 1),
+        "commit_us": commit,
     }
 
 
@@ -84,7 +88,8 @@ def footnote(where: dict[str, str | float], versions: dict[str, str], is_quick: 
     packages = ", ".join(dict.fromkeys(versions.values()))
     rounds = "a few rounds" if is_quick else "interleaved rounds"
     return (
-        f"Medians of {rounds} in one process, {where['date']}, {where['cores']} cores, load {where['load']} before; "
+        f"Medians of {rounds} in one process, {where['date']}, {where['cores']} cores; before it, load "
+        f"{where['load']} and {where['commit_us']} us for a FULL commit of one row (when either is high, do it again); "
         f"Python {where['python']}, {packages}."
     )
 
@@ -92,7 +97,6 @@ def footnote(where: dict[str, str | float], versions: dict[str, str], is_quick: 
 async def take(asked: Sequence[str], names: Sequence[str], is_quick: bool, is_silent: bool) -> dict[str, Samples]:
     """Take the measurements one after another, on stores beside this file."""
     lines: dict[str, Samples] = {}
-    RESULTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
         arena = Arena(Path(folder), names, is_quick)
         for name in asked:

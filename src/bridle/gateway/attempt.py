@@ -1,7 +1,7 @@
 """One attempt of one admitted call: perform it, judge what came back, and say how it is to be settled."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -13,7 +13,7 @@ from bridle.gateway.outcome import Outcome, Refusal, Replied
 from bridle.gateway.perform import Performed, Permit, perform
 from bridle.gateway.proposal import ModelWish, Proposal, ToolWish
 from bridle.gateway.recall import kept_reply
-from bridle.gateway.schemas import coerce
+from bridle.gateway.schemas import BadArguments, coerce
 from bridle.gateway.settlement import Ending, Settlement, bulkhead, concurrency_of
 from bridle.gateway.world import World
 from bridle.rules.budget import beyond
@@ -87,38 +87,50 @@ async def attempt(permit: Permit, live: Live, proposal: Proposal, answer: Answer
     return _tool_attempt(live, proposal, answer, performed, at)
 
 
-def _work(permit: Permit, live: Live, proposal: Proposal, answer: Answer) -> Callable[[], Awaitable[object]]:
+def _work(
+    permit: Permit, live: Live, proposal: Proposal, answer: Answer
+) -> Callable[[], Coroutine[object, object, object]]:
     wish = proposal.wish
     if isinstance(wish, ModelWish):
         if not is_pinned(wish.request):
             raise PolicyNotPinned(f"the request to {wish.request.model} does not begin with its policy")
         left = Millis(max(permit.until - answer.at, 1))
-        return lambda: wish.work(left)
+        return lambda: _waited(wish.work(left))
     first = f"{live.run}/{proposal.args}/{proposal.ordinal}"  # the same for every attempt of one call
     context = CallContext(live.run, answer.call, live.tenant, first, answer.attempt, permit.until)
     return _tool_work(wish, proposal, context)
 
 
-def _tool_work(wish: ToolWish, proposal: Proposal, context: CallContext) -> Callable[[], Awaitable[object]]:
+def _tool_work(
+    wish: ToolWish, proposal: Proposal, context: CallContext
+) -> Callable[[], Coroutine[object, object, object]]:
     foreign = wish.work
     if foreign is not None:
-        return lambda: foreign(context)
+        return lambda: _waited(foreign(context))
     assert proposal.ruled is not None
     declared = proposal.ruled.declared
     function = declared.function
     if function is None:
         raise AssertionError(f"{proposal.tool} was declared without a function and proposed without one")
-    arguments = coerce(function, proposal.arguments)
-    if declared.wants_context:
-        arguments = {**arguments, "call": context}
-    if declared.is_async:
-        return lambda: _as_awaitable(function(**arguments))
-    return lambda: asyncio.to_thread(function, **arguments)
+
+    async def work() -> object:
+        try:
+            arguments = coerce(function, proposal.arguments)
+        except BadArguments as error:
+            raise CallFailed(FailureKind.REJECTED, str(error), happened=False) from error
+        if declared.wants_context:
+            arguments = {**arguments, "call": context}
+        if not declared.is_async:
+            return await asyncio.to_thread(function, **arguments)
+        answer = function(**arguments)
+        assert isinstance(answer, Awaitable)
+        return await answer
+
+    return work
 
 
-def _as_awaitable(value: object) -> Awaitable[object]:
-    assert isinstance(value, Awaitable)
-    return value
+async def _waited(work: Awaitable[object]) -> object:
+    return await work
 
 
 def _tool_attempt(live: Live, proposal: Proposal, answer: Answer, performed: Performed, at: Millis) -> Attempt:

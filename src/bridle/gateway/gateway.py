@@ -19,12 +19,13 @@ from bridle.gateway.world import World
 from bridle.rules.budget import Account
 from bridle.rules.call import CallKind, Purpose
 from bridle.rules.decision import Admit, Deny, Halt, Hold, Later, Reuse
+from bridle.rules.events import RunHalted
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.health import Health
-from bridle.rules.names import Effect, Millis, RunId
+from bridle.rules.names import Effect, Millis, RunId, ToolName
 from bridle.rules.policy import Level
-from bridle.rules.run import RunState
-from bridle.rules.stop import StopReason
+from bridle.rules.run import Phase, RunState
+from bridle.rules.stop import StopNote, StopReason
 from bridle.rules.tool import ReuseScope
 from bridle.store.base import Store, Transaction
 
@@ -127,6 +128,25 @@ class Gateway:
         """Write down how the performed calls of every run ended."""
         for live in tuple(self._riding.values()):
             await self.settle(live)
+
+    async def halt(self, live: Live, note: StopNote) -> None:
+        """Nothing else is admitted in this run but its finalise call. A run that is halted stays as it is."""
+        pending, party, now = tuple(live.pending), party_of(live), self.world.now()
+
+        def halted(tx: Transaction) -> RunState:
+            for settlement in pending:
+                settle(tx, party, settlement)
+            if tx.recorded(live.run).state.phase is Phase.OPEN:
+                tx.append(live.run, live.epoch, [RunHalted(now, note.reason, note.detail)])
+            return tx.recorded(live.run).state
+
+        live.state = await self.store.transact(halted)
+        self._landed(live, pending)
+
+    def is_expensive(self, live: Live, tool: ToolName) -> bool:
+        """Whether the tool is one of those that do not start when a run has to finish."""
+        ruled = self.toolbox.under(live.policy, tool)
+        return ruled is not None and ruled.tool.expensive
 
     # Below: who waits for whom
 

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from bridle.gateway import strict_json
+from bridle.gateway.cleaning import clean
 from bridle.gateway.excerpt import MIN_BYTES, excerpt
 from bridle.gateway.outcome import Label, Observation
-from bridle.gateway.strict_json import BadJson, Json
 from bridle.gateway.toolbox import Ruled
+from bridle.rules import strict_json
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import CallId, RunId
+from bridle.rules.strict_json import BadJson, Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ def judge(raw: object, ruled: Ruled, run: RunId, call: CallId) -> Judged:
     """Strict value, schema, cap. An output that is not usable is a failure of the tool, never of the engine."""
     tool = ruled.tool
     try:
-        value = strict_json.clean(raw, max_bytes=tool.max_bytes)
+        value = clean(raw, max_bytes=tool.max_bytes)
     except BadJson as error:
         return _unusable(f"{tool.name} returned something that is not usable: {error}")
     if ruled.output is not None:

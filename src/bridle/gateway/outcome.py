@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from bridle.gateway.strict_json import Json
 from bridle.rules.names import CallId, Confidentiality, Source, ToolName
 from bridle.rules.prompt import ModelReply
 from bridle.rules.stop import Detail, Retry, StopNote, StopReason
+from bridle.rules.strict_json import Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The one place where a tool or a model is really called: with a permit, under a deadline, nothing around it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from bridle.rules.failure import CallFailed, FailureKind
@@ -35,10 +35,10 @@ class Performed:
     failed: CallFailed | None = None
 
 
-async def perform(permit: Permit, work: Callable[[], Awaitable[object]], now: Millis) -> Performed:
+async def perform(permit: Permit, work: Callable[[], Coroutine[object, object, object]], now: Millis) -> Performed:
     """One attempt. The watchdog counts the whole time; work that will not stop is left behind, its result unread."""
     permit.use()
-    task: asyncio.Task[object] = asyncio.ensure_future(_awaited(work))
+    task = asyncio.create_task(work())
     seconds = max(permit.until - now, 0) / 1_000
     try:
         done, _ = await asyncio.wait((task,), timeout=seconds)
@@ -50,10 +50,6 @@ async def perform(permit: Permit, work: Callable[[], Awaitable[object]], now: Mi
         task.add_done_callback(_forgotten)
         return Performed(failed=CallFailed(FailureKind.TIMEOUT, f"no answer within {seconds:g} s"))
     return _result(task)
-
-
-async def _awaited(work: Callable[[], Awaitable[object]]) -> object:
-    return await work()
 
 
 def _result(task: asyncio.Task[object]) -> Performed:

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from bridle.gateway import strict_json
+from bridle.gateway.cleaning import clean
 from bridle.gateway.context import CallContext
 from bridle.gateway.live import Live
 from bridle.gateway.schemas import Schema
-from bridle.gateway.strict_json import BadJson, Json
 from bridle.gateway.toolbox import Ruled, Toolbox
+from bridle.rules import strict_json
 from bridle.rules.call import CallKind, Purpose
 from bridle.rules.names import (
     IN_FLIGHT,
@@ -29,6 +29,7 @@ from bridle.rules.names import (
     tool_unit,
 )
 from bridle.rules.prompt import ModelReply, ModelRequest, Usage
+from bridle.rules.strict_json import BadJson, Json
 from bridle.store.chain import keyed
 
 MAX_ARGUMENTS = 256_000  # bytes
@@ -123,7 +124,7 @@ def _read(given: str | Mapping[str, object]) -> tuple[dict[str, Json], bytes, st
         if isinstance(given, str):
             value = strict_json.parse(given or "{}", max_bytes=MAX_ARGUMENTS)
         else:
-            value = strict_json.clean(given, max_bytes=MAX_ARGUMENTS)
+            value = clean(given, max_bytes=MAX_ARGUMENTS)
     except BadJson as error:
         raw = given.encode("utf-8", "backslashreplace")[:MAX_ARGUMENTS] if isinstance(given, str) else b""
         return {}, raw, str(error)

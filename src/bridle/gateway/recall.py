@@ -2,11 +2,11 @@
 
 import json
 
-from bridle.gateway import strict_json
 from bridle.gateway.judge import observe
 from bridle.gateway.live import Live
 from bridle.gateway.outcome import Outcome, Replied
 from bridle.gateway.proposal import Proposal
+from bridle.rules import strict_json
 from bridle.rules.call import CallKind
 from bridle.rules.prompt import Finish, ModelReply, ToolUse, Usage
 

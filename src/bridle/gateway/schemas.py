@@ -10,7 +10,7 @@ from itertools import islice
 from types import NoneType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from bridle.gateway.strict_json import BadJson, Json, canonical, clean, show_path
+from bridle.rules.strict_json import BadJson, Json, canonical, clean, show_path
 
 if TYPE_CHECKING:  # both are heavy; they are imported when the first schema is built
     from jsonschema_rs import ValidationError, Validator
@@ -135,7 +135,7 @@ class Schema:
         """Why the value does not fit: at most five sentences `path: what`, without any of its values; () if it fits."""
         if self.is_valid(value):
             return ()
-        if _has_more_parts(value, _MAX_PARTS):
+        if any(True for _ in islice(_parts(value), _MAX_PARTS, None)):
             return (f"$: does not fit the schema; it has more than {_MAX_PARTS:,} parts, too many to say where",)
         try:
             found = self._validator.iter_errors(value)
@@ -184,9 +184,8 @@ def _bad_schema(error: Exception, document: Document) -> BadSchema:
 
 
 def _bad_type(value: Json) -> str:
-    words = ("array", "boolean", "integer", "null", "number", "object", "string")
-    close = get_close_matches(value[:_MAX_NAME], words, n=1) if isinstance(value, str) else []
-    hint = f"; did you mean {close[0]}?" if close else ""
+    words = sorted(set(_PLAIN_TYPES.values()))
+    hint = _did_you_mean(value, words) if isinstance(value, str) else ""
     return f"is not one of the types of JSON Schema, {', '.join(words)}{hint}"
 
 
@@ -210,19 +209,10 @@ def _at(value: Json, path: list[str | int]) -> Json:
     return value
 
 
-def _has_more_parts(value: Json, limit: int) -> bool:
-    waiting = [value]
-    for _ in range(limit):
-        if not waiting:
-            return False
-        part = waiting.pop()
-        if isinstance(part, dict):
-            waiting.extend(islice(part.values(), limit))
-        elif isinstance(part, list):
-            waiting.extend(part[:limit])
-        if len(waiting) > limit:
-            return True
-    return bool(waiting)
+def _parts(value: Json) -> Iterator[Json]:
+    yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _parts(item)
 
 
 def _sentences(error: "ValidationError", document: Document) -> Iterator[str]:

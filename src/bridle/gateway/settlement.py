@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bridle.rules.budget import Account, period, plus
+from bridle.rules.budget import Account, period
 from bridle.rules.events import CallInDoubt, CallSettled, CallVoided, RunHalted
 from bridle.rules.names import IN_FLIGHT, Amounts, CallId, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import Level, Policy, Window
@@ -88,6 +88,7 @@ def settle(tx: Transaction, party: Party, settlement: Settlement) -> RunState:
 
 
 def _give_back(tx: Transaction, party: Party, opened: OpenCall, settlement: Settlement) -> None:
+    paid: Amounts
     match settlement.ending:
         case CallSettled(used=used):
             paid = used

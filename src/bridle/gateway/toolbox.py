@@ -2,16 +2,16 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from bridle.gateway import strict_json
 from bridle.gateway.schemas import Schema
-from bridle.gateway.strict_json import Json
+from bridle.rules import strict_json
 from bridle.rules.failure import BridleError
-from bridle.rules.names import ToolName
+from bridle.rules.names import Digest, ToolName
 from bridle.rules.policy import Policy
 from bridle.rules.prompt import ToolOffer
+from bridle.rules.strict_json import Json
 from bridle.rules.tool import Tool, narrowed
 
 
@@ -60,11 +60,11 @@ class Toolbox:
             raise BridleError(f"the tool {tool.name} is declared twice; give one of them another name")
         try:
             takes = Schema.of_parameters(function) if parameters is None and function else Schema.of(parameters or {})
-            returns = Schema.of(output) if output is not None else None
+            returns = Schema.of(output, returned=True) if output is not None else None
         except ValueError as error:
             raise BridleError(f"the tool {tool.name}: {error}") from error
         declared = Declared(
-            tool=replace(tool, schema=takes.digest, description=tool.description or _first_line(function)),
+            tool=replace(tool, schema=Digest(takes.digest), description=tool.description or _first_line(function)),
             takes=takes,
             returns=returns,
             function=function,
@@ -77,7 +77,7 @@ class Toolbox:
     def __contains__(self, name: object) -> bool:
         return name in self._declared
 
-    def __iter__(self) -> Iterable[Declared]:  # type: ignore[override]  # an iterator is all that is promised
+    def __iter__(self) -> Iterator[Declared]:
         return iter(self._declared.values())
 
     def under(self, policy: Policy, name: ToolName) -> Ruled | None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from bridle.gateway.strict_json import BadJson, Json, parse
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import MILLIS_PER_SECOND, Millis
+from bridle.rules.strict_json import BadJson, Json, parse
 
 MAX_ERROR_BYTES = 65_536  # of an error's body that are read
 MAX_RETRY_AFTER = Millis(24 * 3_600_000)
@@ -17,7 +17,7 @@ REFUSED_CODES = ("content_filter", "content_policy_violation")
 
 _NUMBER = re.compile(r"\s*(\d{1,12})(?:\.(\d{1,3})\d*)?\s*", re.ASCII)
 _TOO_LONG = re.compile(
-    r"context_length_exceeded|exceed_context_size|(?:maximum|max|model'?s?) context (?:length|window)|prompt is too long",
+    r"context_length_exceeded|exceed_context_size|(?:maximum|max|model's) context (?:length|window)|prompt is too long",
     re.IGNORECASE,
 )
 _BY_STATUS = {

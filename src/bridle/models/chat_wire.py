@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import lru_cache
 
-from bridle.gateway.strict_json import BadJson, Json, parse
 from bridle.models.chat_errors import error_inside
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.prompt import Finish, Message, ModelReply, ModelRequest, Role, ToolOffer, ToolUse, Usage
+from bridle.rules.strict_json import BadJson, Json, parse
 
 MAX_CACHED_BYTES = 16_000_000  # of encoded messages; more than any context window holds
 MAX_COUNT = 10**12  # tokens; what a provider counts beyond that is cut to it, so that money stays a 64-bit integer
@@ -163,12 +163,13 @@ def _uses(calls: Json, where: str, offers: tuple[ToolOffer, ...]) -> tuple[ToolU
 def _use(call: Json, where: str, offers: tuple[ToolOffer, ...]) -> ToolUse:
     wish = _object(call, where)
     function = _object(wish.get("function"), f"{where}.function")
-    name, arguments, own = function.get("name"), function.get("arguments"), wish.get("id")
+    name, arguments, given = function.get("name"), function.get("arguments"), wish.get("id")
     if not isinstance(name, str):
         raise _misshapen(f"{where}.function.name", "text", name)
     if isinstance(arguments, dict):  # some servers send the object itself
         arguments = _json(arguments).decode()
-    return ToolUse(own if isinstance(own, str) else "", own_name(name, offers), _text(arguments, f"{where}.function.arguments"))
+    text = _text(arguments, f"{where}.function.arguments")
+    return ToolUse(given if isinstance(given, str) else "", own_name(name, offers), text)
 
 
 def _usage(usage: Json) -> Usage | None:
@@ -201,4 +202,3 @@ def _text(value: Json, where: str) -> str:
 def _misshapen(where: str, wanted: str, found: Json) -> CallFailed:
     kind = "nothing" if found is None else "an empty list" if found == [] else type(found).__name__
     return CallFailed(FailureKind.INVALID_OUTPUT, f"{REPLY} has {kind} at {where}, not {wanted}")
-

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bridle.gateway.strict_json import Json
 from bridle.models.chat_errors import MAX_ERROR_BYTES, REFUSED_CODES, failure_of, read_error, retry_after
 from bridle.models.chat_wire import Encoder, OutputLimit, read_reply
 from bridle.models.port import PolicyNotPinned
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import MILLIS_PER_SECOND, Millis
 from bridle.rules.prompt import Finish, ModelReply, ModelRequest, is_pinned
+from bridle.rules.strict_json import Json
 
 if TYPE_CHECKING:
     import httpx2
@@ -66,36 +66,36 @@ class OpenAICompatible:
         self._url = f"{endpoint.base_url.rstrip('/')}/chat/completions"
         limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS)
         self._client = httpx2.AsyncClient(
-            timeout=None,  # noqa: S113 - the one deadline is in `complete`, around everything
+            timeout=None,  # the one deadline is below, around everything
             limits=limits,
             trust_env=endpoint.trust_env,
             follow_redirects=False,
         )
 
-    async def complete(self, request: ModelRequest, *, timeout: Millis) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, timeout: Millis) -> ModelReply:  # noqa: ASYNC109 - the port's word
         """Ask once; see `Model.complete`. Raises `PolicyNotPinned` instead of sending a request without its policy."""
         outcome = await self._within(request, timeout)
         if isinstance(outcome, CallFailed):
-            raise outcome  # here, and not where it was found: an error of the client below would carry the key along
+            raise outcome.with_traceback(None)  # without the client's own error and frames, which hold the key
         return outcome
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._client.aclose()
 
-    async def _within(self, request: ModelRequest, timeout: Millis) -> ModelReply | CallFailed:
+    async def _within(self, request: ModelRequest, limit: Millis) -> ModelReply | CallFailed:
         import httpx2
 
         headers = self._headers()
         if isinstance(headers, CallFailed):
             return headers
-        if timeout <= 0:
+        if limit <= 0:
             return CallFailed(FailureKind.TIMEOUT, "no time was left to ask the model", happened=False)
         try:
-            async with asyncio.timeout(timeout / MILLIS_PER_SECOND):
+            async with asyncio.timeout(limit / MILLIS_PER_SECOND):
                 return await self._sent(request, headers)
         except (TimeoutError, httpx2.TimeoutException):
-            return CallFailed(FailureKind.TIMEOUT, f"no complete answer of the model within {timeout:,} ms")
+            return CallFailed(FailureKind.TIMEOUT, f"no complete answer of the model within {limit:,} ms")
         except (httpx2.ConnectError, httpx2.ProxyError, httpx2.UnsupportedProtocol) as error:
             return _unreachable("cannot be reached", error, happened=False)
         except (httpx2.HTTPError, OSError) as error:
@@ -117,6 +117,7 @@ class OpenAICompatible:
         if not is_pinned(request):
             raise PolicyNotPinned(self.name)
         body = self._encoder.body(self._model, request, self._endpoint.output_limit, self._endpoint.extra)
+        self._client.cookies.clear()  # a server's cookie would tie the next tenant's request to this one
         async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
             if response.is_success:
                 return read_reply(await _read(response), request.offers, max_bytes=MAX_REPLY_BYTES)
@@ -150,9 +151,7 @@ async def _read_start(response: "httpx2.Response") -> bytes:
 
 
 def _unreachable(what: str, error: Exception, *, happened: bool | None) -> CallFailed:
-    return CallFailed(
-        FailureKind.UNAVAILABLE, f"the model's server {what} ({type(error).__name__})", happened=happened
-    )
+    return CallFailed(FailureKind.UNAVAILABLE, f"the model's server {what} ({type(error).__name__})", happened=happened)
 
 
 def _no_credentials(what: str) -> CallFailed:

@@ -14,7 +14,7 @@ class Model(Protocol):
     def name(self) -> str:
         """As it is written in a policy or a flow: "openai:gpt-5"."""
 
-    async def complete(self, request: ModelRequest, *, timeout: Millis) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, timeout: Millis) -> ModelReply:  # noqa: ASYNC109 - a word of the port, kept with asyncio.timeout
         """Ask once; `timeout` bounds everything, the last byte of the answer included, and nothing is retried.
 
         Raises `CallFailed`; its `happened` is False when the far end certainly did no work for this request.

@@ -87,14 +87,16 @@ def _listed(model: str, today: date) -> Prices:
     provider, _, name = model.partition(":")
     if not name:
         raise UnknownPrice(model, "no provider is named before a colon, as in openai:gpt-5")
-    if "@" in name:
+    if "@http" in name:
         raise UnknownPrice(model, "what an address of your own costs is in no price list")
     if SEARCHES_BY_ITSELF.search(name):
         raise UnknownPrice(model, "it searches by itself, and no number of ours bounds what that costs")
     try:
-        _, info = data_snapshot.get_snapshot().find_provider_model(name, None, provider, None)
+        found, info = data_snapshot.get_snapshot().find_provider_model(name, None, provider, None)
     except LookupError:
         raise UnknownPrice(model, "the price list does not know it") from None
+    if found.id != provider:
+        raise UnknownPrice(model, f"the price list has no provider {provider} (does {found.id} mean the same?)")
     possible = [dict(_known(model, prices)) for prices in _possible(info, today)]
     return Prices(
         tokens_in=_dearest(model, possible, TOKENS_IN),

@@ -91,7 +91,7 @@ class ScriptedModel:
         except ScriptError as error:
             raise ScriptError(f"{path}: {error}") from None
 
-    async def complete(self, request: ModelRequest, *, timeout: Millis) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, timeout: Millis) -> ModelReply:  # noqa: ASYNC109 - the port's word
         """The turn of this conversation; see `Model.complete`. It takes no time, so `timeout` is not needed."""
         at = self._turns_spoken(request.messages)
         self._fail_if_due(request.digest, self._failures.get(at, ()))
@@ -223,7 +223,7 @@ def _read_turn(entry: Mapping[str, object], where: str) -> Turn:
         return Turn(fail=_read_failure(entry["fail"], where))
     spoken = entry.keys() & set(_SPEAKING)
     if not spoken or {"call", "calls"} <= spoken or {"answer", "refuse"} <= spoken or {"refuse"} < spoken:
-        raise ScriptError(f"{where}: a turn has one of call, calls, answer, refuse or fail (an answer may go with calls)")
+        raise ScriptError(f"{where}: a turn has call, calls, answer, refuse or fail; only an answer may go with calls")
     calls = [entry["call"]] if "call" in entry else entry.get("calls", [])
     if not isinstance(calls, list):
         raise ScriptError(f"{where}: calls is a list of mappings, each with a tool and args")
@@ -237,7 +237,7 @@ def _read_turn(entry: Mapping[str, object], where: str) -> Turn:
 
 def _read_call(call: object, where: str) -> ToolUse:
     if not isinstance(call, dict) or not isinstance(call.get("tool"), str) or call.keys() - {"tool", "args", "id"}:
-        raise ScriptError(f"{where}: a call has a tool, args and perhaps an id, as in {{tool: kb.read, args: {{doc: a}}}}")
+        raise ScriptError(f"{where}: a call has a tool, args and perhaps an id: {{tool: kb.read, args: {{doc: a}}}}")
     args = call.get("args", {})
     try:
         text = args if isinstance(args, str) else json.dumps(args, ensure_ascii=False, separators=(",", ":"))

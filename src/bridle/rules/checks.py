@@ -10,6 +10,7 @@ from bridle.rules.health import WELL, Condition, Health
 from bridle.rules.looping import is_looping
 from bridle.rules.names import (
     IN_FLIGHT,
+    STEPS,
     TOKENS_IN,
     TOKENS_OUT,
     USD_NANO,
@@ -279,3 +280,15 @@ def wraps_up(run: RunState, limits: Limits, now: Millis) -> bool:
     tokens = run.spent(TOKENS_IN) + run.spent(TOKENS_OUT)
     lasted, given = now - run.started_at, run.deadline - run.started_at
     return tokens * whole >= limits.max_tokens * part or lasted * whole >= given * part
+
+
+def may_enter(run: RunState, limits: Limits, now: Millis) -> Halt | None:
+    """Whether a flow may enter another step: the run is open, in time, and has a step left."""
+    ending = run.stop or run.halt
+    if ending is not None:
+        return Halt(ending.reason, ending.detail)
+    if now >= run.work_until:
+        limit = (run.deadline - run.started_at) // 1_000
+        return Halt(StopReason.MAX_SECONDS, {"limit": limit, "used": (now - run.started_at) // 1_000})
+    used = run.committed(STEPS)
+    return Halt(StopReason.MAX_STEPS, {"limit": limits.max_steps, "used": used}) if used >= limits.max_steps else None

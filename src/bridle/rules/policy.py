@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 
@@ -12,13 +12,16 @@ from bridle.rules.names import (
     STEPS,
     TOOL_CALLS,
     USD_NANO,
+    Confidentiality,
     Digest,
+    Effect,
+    Source,
     TenantId,
     ToolName,
     Unit,
     UsdNanos,
 )
-from bridle.rules.tool import ToolRule
+from bridle.rules.tool import ReuseScope, ToolRule
 
 
 class Level(StrEnum):
@@ -164,9 +167,51 @@ class Policy:
         """The name of exactly this policy: SHA-256 over its canonical JSON, 32 hex digits."""
         return Digest(hashlib.sha256(self.canonical()).hexdigest()[:32])
 
+    @classmethod
+    def parse(cls, canonical: bytes) -> "Policy":
+        """The policy of these canonical bytes. Raises ValueError, KeyError or TypeError when they are none."""
+        known = json.loads(canonical)
+        return cls(
+            allow=frozenset(known["allow"]),
+            deny=frozenset(known["deny"]),
+            limits=Limits(**known["limits"]),
+            tools={ToolName(name): _rule(rule) for name, rule in known["tools"].items()},
+            models={name: ModelPrice(**price) for name, price in known["models"].items()},
+            tenants={TenantId(name): _narrowing(one) for name, one in known["tenants"].items()},
+            flows={name: _narrowing(one) for name, one in known["flows"].items()},
+            nodes={name: _narrowing(one) for name, one in known["nodes"].items()},
+            caps=tuple(
+                Cap(Level(cap["level"]), Unit(cap["unit"]), Window(cap["window"]), cap["limit"], cap["of"])
+                for cap in known["caps"]
+            ),
+            require_approval=known["require_approval"],
+            max_refusals=known["max_refusals"],
+            kill_level=KillLevel(known["kill_level"]),
+            enforcement=Enforcement(known["enforcement"]),
+            track=tuple(known["track"]),
+        )
+
     def canonical(self) -> bytes:
         """The policy as JSON with sorted keys; two equal policies give equal bytes."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), default=_plain).encode()
+
+
+def _narrowing(known: dict[str, object]) -> Narrowing:
+    allow, deny = known["allow"], known["deny"]
+    return Narrowing(**{  # type: ignore[arg-type]  # read back as `canonical` wrote it
+        **known,
+        "allow": frozenset(allow) if isinstance(allow, list) else None,
+        "deny": frozenset(deny) if isinstance(deny, list) else frozenset(),
+    })  # fmt: skip
+
+
+def _rule(known: dict[str, object]) -> ToolRule:
+    kinds: dict[str, Callable[[str], object]] = {
+        "effect": Effect, "source": Source, "confidentiality": Confidentiality, "reuse": ReuseScope,
+    }  # fmt: skip
+    read = {name: kinds[name](value) if name in kinds and isinstance(value, str) else value
+            for name, value in known.items()}  # fmt: skip
+    return ToolRule(**read)  # type: ignore[arg-type]  # read back as `canonical` wrote it
 
 
 def _plain(value: object) -> object:

@@ -39,7 +39,7 @@ from bridle.rules.names import (
     Unit,
 )
 from bridle.rules.policy import LimitsPatch
-from bridle.rules.stop import StopNote
+from bridle.rules.stop import StopNote, StopReason, strongest
 
 REMEMBERED = 12  # results that looping is judged by: three repeats of a cycle of four
 REUSED = Digest("=")  # the result of a call that another one's observation answered
@@ -318,3 +318,12 @@ def _remember(state: RunState, progress: Progress) -> tuple[Progress, ...]:
     if any(p.turn == progress.turn and p.tool == progress.tool and p.args == progress.args for p in state.recent):
         return state.recent
     return (*state.recent, progress)[-REMEMBERED:]
+
+
+def ending(state: RunState, wanted: StopNote) -> StopNote:
+    """With which stop a run really ends: a halt and a write in doubt speak before what the flow wanted to say."""
+    if state.in_doubt:
+        opened = {"calls": ", ".join(state.in_doubt)}
+        doubt = StopNote(StopReason.WRITE_IN_DOUBT, {**opened, **(state.halt.detail if state.halt else {})})
+        return strongest([doubt, *([state.halt] if state.halt else [])])
+    return state.halt or wanted

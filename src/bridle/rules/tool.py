@@ -6,7 +6,6 @@ from typing import TypeVar
 
 from bridle.rules.names import Confidentiality, Digest, Effect, Millis, Source, ToolName, UsdNanos
 
-
 N = TypeVar("N", bound=int)
 
 

@@ -145,21 +145,28 @@ class _Reader:
             self.close_link()
             self.open_link(href)
         elif name in _HEADINGS:
-            self.pieces.append(f"\n\n{_HEADINGS[name]} ")
-        elif name == "li":
-            self.pieces.append("\n- ")
+            self.break_line(2)
+            self.pieces.append(f"{_HEADINGS[name]} ")
         elif name in _LINES:
-            self.pieces.append("\n\n" if name == "p" else "\n")
+            self.break_line(2 if name == "p" else 1)
             self.in_pre = self.in_pre or name == "pre"
+            if name == "li":
+                self.pieces.append("- ")
         elif name in _CELLS:
-            self.pieces.append(" ")
+            self.say(" ")
 
     def end_tag(self, name: str) -> None:
         if name == "a":
             self.close_link()
         elif name in _HEADINGS or name in _LINES:
-            self.pieces.append("\n")
+            self.break_line(2 if name == "p" or name in _HEADINGS else 1)
             self.in_pre = self.in_pre and name != "pre"
+
+    def break_line(self, times: int) -> None:
+        """Let the next text start on a new line, or, with 2, after an empty one; more are squeezed in the end."""
+        ended = self.pieces[-1][-2:].count("\n") if self.pieces and self.pieces[-1].endswith("\n") else 0
+        if self.pieces and ended < times:
+            self.pieces.append("\n" * (times - ended))
 
     def read_title(self) -> None:
         """Keep the first title; a second one, as drawings have it, is dropped."""

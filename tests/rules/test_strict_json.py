@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from bridle.gateway.strict_json import MAX_DIGITS, BadJson, Json, canonical, clean, parse, show_path, write_float
+from bridle.gateway.cleaning import clean
+from bridle.rules.strict_json import MAX_DIGITS, BadJson, Json, canonical, parse, show_path, write_float
 
 MAX = 1_000_000
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -53,7 +54,7 @@ VALUES: st.SearchStrategy[Json] = st.recursive(
         (b'{"k": ["\\uDC00\\uD83D"]}', "$.k[0]", "a lone surrogate is not text"),
         (b'{"\\ud800": 1}', "$", "a lone surrogate is not text"),
         (b'{"k": "a\\u0000b"}', "$.k", "a NUL character is not taken in text"),
-        (b'"a\x00b"', "byte 2", "is not JSON (Invalid control character at)"),
+        (b'"a\x00b"', "byte 2", "is not JSON ("),
         (b'["\xff"]', "byte 2", "is not UTF-8 (invalid bytes or a lone surrogate)"),
         (b'"\xed\xa0\x80"', "byte 1", "is not UTF-8 (invalid bytes or a lone surrogate)"),
         ('["é\ud800"]', "byte 4", "is not UTF-8 (invalid bytes or a lone surrogate)"),
@@ -61,24 +62,20 @@ VALUES: st.SearchStrategy[Json] = st.recursive(
         ("\ufeff{}", "byte 0", "starts with a byte order mark, which JSON does not have"),
         ('"a"'.encode("utf-16"), "byte 0", "is not UTF-8 (invalid bytes or a lone surrogate)"),
         (b"\n<!DOCTYPE html><html>", "byte 1", "is HTML or XML, not JSON"),
-        (b'{"a": [1, 2', "byte 11", "is not JSON (Expecting ',' delimiter)"),
-        (b'{"a": "caf\xc3\xa9", "b"', "byte 18", "is not JSON (Expecting ':' delimiter)"),
-        (b'{"a": 1} {"a": 2}', "byte 9", "is not JSON (Extra data)"),
-        (b"[1,]", "byte 3", "is not JSON (Expecting value)"),
-        (b"[01]", "byte 2", "is not JSON (Expecting ',' delimiter)"),
-        (b"{'a': 1}", "byte 1", "is not JSON (Expecting property name enclosed in double quotes)"),
-        ("[\u0661]", "byte 1", "is not JSON (Expecting value)"),
-        ("\xa0[]", "byte 0", "is not JSON (Expecting value)"),
+        (b'{"a": [1, 2', "byte 11", "is not JSON ("),
+        (b'{"a": "caf\xc3\xa9", "b"', "byte 18", "is not JSON ("),
+        (b'{"a": 1} {"a": 2}', "byte 9", "is not JSON ("),
+        (b"[01]", "byte 2", "is not JSON ("),
+        (b"{'a': 1}", "byte 1", "is not JSON ("),
+        ("[\u0661]", "byte 1", "is not JSON ("),
+        ("\xa0[]", "byte 0", "is not JSON ("),
     ],
 )
 def test_what_is_not_strict_json_is_refused_with_its_place(raw: bytes | str, where: str, what: str) -> None:
     with pytest.raises(BadJson) as refused:
         parse(raw, max_bytes=MAX)
-    if "JSON (" in what:  # the detail is the standard library's and moves between its versions
-        assert refused.value.what.startswith("is not JSON (")
-    else:
-        assert (refused.value.where, refused.value.what) == (where, what)
-    assert str(refused.value) == (f"{refused.value.where}: " if refused.value.where else "") + refused.value.what
+    assert str(refused.value).startswith(f"{where}: {what}" if where else what)
+    assert (refused.value.where, refused.value.what[: len(what)]) == (where, what)
 
 
 @pytest.mark.parametrize(
@@ -106,14 +103,12 @@ def test_a_depth_of_100_000_is_refused_before_it_is_parsed(bracket: bytes) -> No
         parse(bracket * 100_000, max_bytes=MAX)
 
 
-@pytest.mark.parametrize(("depth", "fits"), [(1, True), (64, True), (65, False)])
-def test_depth_counts_the_brackets_that_are_open_at_once(depth: int, fits: bool) -> None:
-    nested = b"[" * depth + b"]" * depth
-    if fits:
+def test_depth_counts_the_brackets_that_are_open_at_once() -> None:
+    for depth in (1, 64):
+        nested = b"[" * depth + b"]" * depth
         assert canonical(parse(nested, max_bytes=MAX)) == nested
-    else:
-        with pytest.raises(BadJson, match="deeper"):
-            parse(nested, max_bytes=MAX)
+    with pytest.raises(BadJson, match="deeper"):
+        parse(b"[" * 65 + b"]" * 65, max_bytes=MAX)
 
 
 def test_brackets_in_strings_and_side_by_side_are_no_depth() -> None:
@@ -129,10 +124,10 @@ def test_a_depth_that_the_caller_allows_and_the_interpreter_does_not_is_refused(
             parse(raw, max_bytes=MAX, max_depth=10**6)
 
 
-@pytest.mark.parametrize("raw", [b"x" * 100_000_000, "é" * 6, b'"' + b"x" * 9 + b'"'], ids=["100 MB", "str", "11"])
-def test_more_than_max_bytes_is_refused_whatever_it_is(raw: bytes | str) -> None:
-    with pytest.raises(BadJson, match="is more than 10 bytes long"):
-        parse(raw, max_bytes=10)
+def test_more_than_max_bytes_is_refused_whatever_it_is() -> None:
+    for raw in (b"x" * 100_000_000, "é" * 6, b'"' + b"x" * 9 + b'"'):
+        with pytest.raises(BadJson, match="is more than 10 bytes long"):
+            parse(raw, max_bytes=10)
 
 
 @pytest.mark.parametrize(
@@ -332,19 +327,6 @@ def test_what_python_functions_return_becomes_json(value: object, cleaned: Json)
     assert parse(canonical(made), max_bytes=MAX) == made
 
 
-def _loop() -> list[object]:
-    loop: list[object] = [1]
-    loop.append({"again": loop})
-    return loop
-
-
-def _deep(depth: int) -> object:
-    value: object = 1
-    for _ in range(depth):
-        value = [value]
-    return value
-
-
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -361,7 +343,7 @@ def _deep(depth: int) -> object:
         ({"a": object()}, "$.a: builtins.object is not a JSON type; return a dict, list, text or number"),
         (Point, "$: builtins.type is not a JSON type; return a dict, list, text or number"),
         ({1, "a"}, "$: a set of things that have no order has no JSON; return a list"),
-        (_deep(65), f"${'[0]' * 64}: is nested deeper than 64 levels"),
+        (json.loads("[" * 65 + "]" * 65), f"${'[0]' * 64}: is nested deeper than 64 levels"),
         ({Odd("a"): 1, "a": 2}, "$: two keys are the same text"),
     ],
 )
@@ -372,12 +354,10 @@ def test_what_has_no_json_is_refused_with_its_path(value: object, message: str) 
 
 
 def test_a_value_that_contains_itself_is_refused() -> None:
+    loop: list[object] = [1]
+    loop.append({"again": loop})
     with pytest.raises(BadJson, match="contains itself"):
-        clean(_loop(), max_bytes=MAX)
-
-
-def test_a_depth_of_64_is_taken() -> None:
-    assert clean(_deep(64), max_bytes=MAX) == _deep(64)
+        clean(loop, max_bytes=MAX)
 
 
 def test_100_mb_is_refused_without_being_copied() -> None:
@@ -387,7 +367,9 @@ def test_100_mb_is_refused_without_being_copied() -> None:
             clean(value, max_bytes=MAX)
 
 
-def test_a_clean_value_is_a_copy() -> None:
+def test_a_clean_value_is_a_copy_of_up_to_64_levels() -> None:
+    deep = json.loads("[" * 64 + "]" * 64)
+    assert clean(deep, max_bytes=MAX) == deep
     rows = [1]
     made = clean({"rows": rows}, max_bytes=MAX)
     rows.append(2)

@@ -4,16 +4,10 @@ import json
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, is_dataclass
-from datetime import date, time
-from decimal import Decimal
-from enum import Enum
+from collections.abc import Iterable
 from itertools import accumulate
 from json.encoder import encode_basestring
 from math import isfinite
-from pathlib import PurePath
-from uuid import UUID
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -26,7 +20,7 @@ _SHOWN_PATH = 240
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
 _STRING_OR_NUMBER = re.compile(_STRING + rb"|(-?(?:NaN|Infinity|[0-9][0-9.eE+-]*+))", re.DOTALL)
 _HALF_OR_NUL = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
-_LONE_HALF = re.compile(r"[\ud800-\udfff]")
+LONE_HALF = re.compile(r"[\ud800-\udfff]")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _DEEPER = bytes(1 if c in b"[{" else 255 if c in b"]}" else 0 for c in range(256))
 _NO_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
@@ -44,7 +38,7 @@ class BadJson(ValueError):
         self.where = where
 
 
-class _Misfit(Exception):
+class Misfit(Exception):
     """A value that cannot be JSON; the containers around it add their key while it passes."""
 
     def __init__(self, what: str) -> None:
@@ -163,7 +157,7 @@ def canonical(value: Json) -> bytes:
     """
     try:
         return _write(value).encode()
-    except _Misfit as misfit:
+    except Misfit as misfit:
         raise BadJson(misfit.what, show_path(reversed(misfit.path))) from None
     except UnicodeEncodeError:
         raise BadJson("a lone surrogate is not text") from None
@@ -179,14 +173,14 @@ def _write(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return _write_int(value)
+        return write_int(value)
     if isinstance(value, dict):
         return _write_object(value)
     if isinstance(value, list):
         return f"[{','.join([_write(item) for item in value])}]"
     if isinstance(value, float):
         return write_float(value)
-    raise _Misfit(f"{type(value).__name__} is not a JSON type")
+    raise Misfit(f"{type(value).__name__} is not a JSON type")
 
 
 def _write_object(value: dict[str, object]) -> str:
@@ -195,20 +189,21 @@ def _write_object(value: dict[str, object]) -> str:
         if not "".join(keys).isascii():
             keys.sort(key=lambda key: key.encode("utf-16-be", "surrogatepass"))
     except TypeError:
-        raise _Misfit("a key is not a string") from None
+        raise Misfit("a key is not a string") from None
     return "{" + ",".join([f"{encode_basestring(key)}:{_write(value[key])}" for key in keys]) + "}"
 
 
-def _write_int(value: int) -> str:
+def write_int(value: int) -> str:
+    """An integer in full. Raises Misfit beyond `MAX_DIGITS` digits."""
     if -_TOO_LARGE < value < _TOO_LARGE:
         return int.__repr__(value)
-    raise _Misfit(f"an integer of more than {MAX_DIGITS} digits is not taken")
+    raise Misfit(f"an integer of more than {MAX_DIGITS} digits is not taken")
 
 
 def write_float(value: float) -> str:
     """A float as ECMAScript writes it (RFC 8785, section 3.2.2.3): shortest digits that read back as the same float."""
     if not isfinite(value):
-        raise _Misfit("NaN and infinities are not JSON")
+        raise Misfit("NaN and infinities are not JSON")
     if value.is_integer() and abs(value) < _ES6_WHOLE:
         return int.__repr__(int(value))
     mantissa, e, exponent = float.__repr__(value).partition("e")
@@ -219,167 +214,6 @@ def write_float(value: float) -> str:
         sign = "-" if value < 0 else ""
         return f"{sign}0.{'0' * (-power - 1)}{mantissa.lstrip('-').replace('.', '')}"
     return f"{mantissa}e{power:+d}"
-
-
-def clean(value: object, *, max_bytes: int, max_depth: int = 64) -> Json:
-    """What a Python function returned, as strict JSON of at most `max_bytes` in its canonical spelling.
-
-    Takes JSON's own types, tuples, sets (sorted), mappings, dataclasses, pydantic models, UTF-8 bytes, dates, Decimal,
-    UUID, Enum and paths. Raises `BadJson` with the path of the first thing that does not fit. Containers are copied;
-    the work ends as soon as the size is over, so a text of 100 MB is not copied to find out that it is too long.
-    """
-    try:
-        return _Cleaner(max_bytes, max_depth).value(value)
-    except _Misfit as misfit:
-        raise BadJson(misfit.what, show_path(reversed(misfit.path))) from None
-    except RecursionError:
-        raise BadJson("is nested too deep to be read here", "$") from None
-
-
-class _Cleaner:
-    """One walk through one value, with what is left of its bytes and the containers it stands in."""
-
-    __slots__ = ("left", "max_bytes", "max_depth", "open")
-
-    def __init__(self, max_bytes: int, max_depth: int) -> None:
-        self.max_bytes = max_bytes
-        self.left = max_bytes
-        self.max_depth = max_depth
-        self.open: list[int] = []
-
-    def value(self, value: object) -> Json:
-        if isinstance(value, str):
-            return self.text(value)
-        if value is None or isinstance(value, bool):
-            self.spend(5 if value is False else 4)
-            return value
-        if isinstance(value, int):
-            return self.whole(int(value))
-        if isinstance(value, dict):
-            return self.mapping(value, value)
-        if isinstance(value, list | tuple):
-            return self.items(value, value)
-        if isinstance(value, float):
-            self.spend(len(write_float(value)))
-            return float(value)
-        return self.unusual(value)
-
-    def unusual(self, value: object) -> Json:
-        if isinstance(value, Enum):
-            return self.value(value.value)
-        if isinstance(value, bytes | bytearray):
-            return self.text(self.decoded(value))
-        if isinstance(value, Mapping):
-            return self.mapping(value, value)
-        if isinstance(value, set | frozenset):
-            return self.items(value, self.in_order(value))
-        if isinstance(value, type):
-            return self.text(_as_text(value))
-        if hasattr(value, "__pydantic_serializer__") and hasattr(value, "model_dump"):
-            return self.model(value, value.model_dump)
-        if is_dataclass(value):
-            names = [field.name for field in fields(value) if hasattr(value, field.name)]
-            return self.mapping(value, {name: getattr(value, name) for name in names})
-        return self.text(_as_text(value))
-
-    def text(self, value: str) -> str:
-        size = len(value)
-        if size > self.left:
-            self.spend(size)
-        written = encode_basestring(value)
-        if len(written) != size + 2 or not written.isascii():  # else nothing in it needs a second look
-            self.look_closely(value)
-            size = len(written.encode()) - 2
-        self.left -= size + 2
-        if self.left < 0:
-            self.spend(0)
-        return value if type(value) is str else str.__str__(value)
-
-    def look_closely(self, value: str) -> None:
-        if "\0" in value:
-            raise _Misfit("a NUL character is not taken in text")
-        if _LONE_HALF.search(value):
-            raise _Misfit("a lone surrogate is not text")
-
-    def whole(self, value: int) -> int:
-        self.spend(len(_write_int(value)))
-        return value
-
-    def mapping(self, entered: object, value: Mapping[object, object]) -> dict[str, Json]:
-        self.enter(entered, commas_and_colons=2 * len(value) - 1)
-        cleaned: dict[str, Json] = {}
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise _Misfit(f"a key is of type {type(key).__name__}; JSON has only text as keys")
-            name = self.text(key)
-            try:
-                cleaned[name] = self.value(item)
-            except _Misfit as misfit:
-                misfit.path.append(name)
-                raise
-        if len(cleaned) != len(value):
-            raise _Misfit("two keys are the same text")
-        self.open.pop()
-        return cleaned
-
-    def items(self, entered: object, value: list[object] | tuple[object, ...]) -> list[Json]:
-        self.enter(entered, commas_and_colons=len(value) - 1)
-        cleaned: list[Json] = []
-        try:
-            for item in value:
-                cleaned.append(self.value(item))
-        except _Misfit as misfit:
-            misfit.path.append(len(cleaned))
-            raise
-        self.open.pop()
-        return cleaned
-
-    def enter(self, container: object, commas_and_colons: int) -> None:
-        """Pay for the punctuation before anything inside is looked at: it bounds the number of things inside."""
-        self.spend(2 + max(0, commas_and_colons))
-        self.open.append(id(container))
-        if len(self.open) > self.max_depth:
-            is_cycle = len(set(self.open)) < len(self.open)
-            raise _Misfit("contains itself" if is_cycle else f"is nested deeper than {self.max_depth} levels")
-
-    def decoded(self, value: bytes | bytearray) -> str:
-        if len(value) > self.left:
-            self.spend(len(value))
-        try:
-            return value.decode()
-        except UnicodeDecodeError as error:
-            raise _Misfit(f"bytes are not UTF-8 (byte {error.start:,})") from None
-
-    def in_order(self, value: set[object] | frozenset[object]) -> list[object]:
-        if len(value) > self.left:
-            self.spend(len(value))
-        try:
-            return sorted(value)  # type: ignore[type-var] # what cannot be ordered is a TypeError, and refused
-        except TypeError:
-            raise _Misfit("a set of things that have no order has no JSON; return a list") from None
-
-    def model(self, value: object, dump: Callable[..., object]) -> Json:
-        try:
-            dumped = dump(mode="json")
-        except (ValueError, TypeError, RecursionError):
-            raise _Misfit(f"{type(value).__name__}.model_dump failed") from None
-        return self.value(dumped)
-
-    def spend(self, size: int) -> None:
-        self.left -= size
-        if self.left < 0:
-            raise _Misfit(f"is more than {self.max_bytes:,} bytes in all")
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, date | time):  # a datetime is a date
-        return value.isoformat()
-    if isinstance(value, UUID | PurePath) or (isinstance(value, Decimal) and value.is_finite()):
-        return str(value)
-    if isinstance(value, Decimal):
-        raise _Misfit("NaN and infinities are not JSON")
-    kind = type(value)
-    raise _Misfit(f"{kind.__module__}.{kind.__qualname__} is not a JSON type; return a dict, list, text or number")
 
 
 def show_path(parts: Iterable[str | int]) -> str:

@@ -1,0 +1,14 @@
+"""What a run wants to end with; a halt or a write in doubt may still speak before it."""
+
+from dataclasses import dataclass
+
+from bridle.rules.stop import StopNote
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a run wants to end with: its reason, and its answer or partial result."""
+
+    note: StopNote
+    said: object = None
+    error: BaseException | None = None  # what the run's own code raised, for the log

@@ -1,0 +1,276 @@
+"""The life of a run in the journal: opened, moved to a step, closed, or taken over after a crash."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bridle.gateway.admission import party_of
+from bridle.gateway.cleaning import clean
+from bridle.gateway.live import Live, MemoryKey, Remembered
+from bridle.gateway.settlement import Settlement, settle
+from bridle.gateway.world import World
+from bridle.rules import strict_json
+from bridle.rules.call import CallKind
+from bridle.rules.checks import may_enter
+from bridle.rules.events import (
+    CallAdmitted,
+    CallInDoubt,
+    CallReused,
+    CallSettled,
+    RunHalted,
+    RunStarted,
+    RunStopped,
+    StepEntered,
+)
+from bridle.rules.failure import FailureKind
+from bridle.rules.names import (
+    ACTIVE_MS,
+    IN_FLIGHT,
+    Amounts,
+    CallId,
+    Digest,
+    Effect,
+    Millis,
+    RunId,
+    TenantId,
+)
+from bridle.rules.policy import LimitsPatch, Narrowing, Policy
+from bridle.rules.run import Phase, RunState, ending
+from bridle.rules.stop import Retry, StopNote
+from bridle.store.base import RunKey, Store, Transaction
+from bridle.store.chain import keyed
+
+MAX_ANSWER = 10_000_000  # bytes
+JOINS_FOR = 86_400_000  # milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A step to enter, with the flow's state as canonical JSON."""
+
+    step: str
+    state: bytes
+    limits: LimitsPatch
+    finalise: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A run that somebody asks for."""
+
+    run: RunId
+    tenant: TenantId
+    by: str
+    loop: str
+    name: str
+    version: str
+    policy: Policy  # of the run
+    digest: Digest  # of the house's policy
+    canonical: bytes
+    key: RunKey
+    input: bytes
+    finalise: Amounts
+
+
+async def open_run(store: Store, world: World, opening: Opening, entry: Entry | None) -> Live | RunState:
+    """Start a run, and enter its first step, in one transaction; or the run that this request joins."""
+    now, salt = world.now(), world.fresh(16)
+    started = RunStarted(
+        at=now,
+        run=opening.run,
+        tenant=opening.tenant,
+        by=opening.by,
+        loop=opening.loop,
+        name=opening.name,
+        version=opening.version,
+        policy=opening.digest,
+        input=keyed(salt, opening.input),
+        deadline=Millis(now + opening.policy.limits.max_seconds * 1_000),
+        finalise=opening.finalise,
+    )
+
+    def opened(tx: Transaction) -> tuple[RunState, bool]:
+        earlier = tx.find(opening.tenant, opening.key)
+        if earlier is not None and joins(earlier, opening.key, now):
+            return earlier, False
+        tx.keep_policy(opening.digest, opening.canonical)
+        state = tx.start(started, opening.key, salt)
+        tx.keep(opening.run, "input", opening.input)
+        return (_enter(tx, state, opening.policy, entry, salt, now) if entry is not None else state), True
+
+    state, is_new = await store.transact(opened)
+    return live_of(state, opening.policy, salt, entry) if is_new else state
+
+
+def joins(earlier: RunState, key: RunKey, now: Millis) -> bool:
+    """Whether a request is answered by an earlier run: always under a caller's key, for ever.
+
+    Without a key it joins an open run, or one of the last 24 h that the same input could not have gone better for.
+    """
+    if key.key or earlier.stop is None:
+        return True
+    return earlier.stop.retry in (Retry.NEVER, Retry.HUMAN) and now - earlier.last_at < JOINS_FOR
+
+
+def live_of(state: RunState, policy: Policy, salt: bytes, entry: Entry | None) -> Live:
+    """The run, as this process works on it."""
+    live = Live(state.run, state.tenant, state.name, state.loop, policy, policy, salt, state, state.epoch)
+    if entry is not None:
+        live.enter(node_policy(policy, live.name, entry.step))
+    return live
+
+
+def node_policy(policy: Policy, flow: str, step: str) -> Policy:
+    """The policy inside a step. Its limits are not narrowed here: they count the step's own calls, from its entry on."""
+    for name in (f"{flow}.{step}", step):
+        narrowing = policy.nodes.get(name)
+        if narrowing is not None:
+            policy = policy.narrow(replace(narrowing, limits={}))
+    return policy
+
+
+def node_limits(policy: Policy, flow: str, step: str, own: LimitsPatch) -> LimitsPatch:
+    """The limits of a step: what the flow and the policy's `nodes` say of it; empty for a plain step without any."""
+    given = [policy.nodes.get(name, Narrowing()).limits for name in (f"{flow}.{step}", step)]
+    found = dict(own)
+    for patch in given:
+        for name, limit in patch.items():
+            found[name] = min(limit, found.get(name, limit))
+    return found
+
+
+def _enter(tx: Transaction, state: RunState, policy: Policy, entry: Entry, salt: bytes, now: Millis) -> RunState:
+    halt = may_enter(state, policy.limits, now)
+    if halt is not None:
+        if state.phase is Phase.OPEN:
+            return tx.append(state.run, state.epoch, [RunHalted(now, halt.reason, halt.detail)])
+        return state
+    seconds = entry.limits.get("max_seconds", 0)
+    entered = StepEntered(
+        at=now,
+        step=entry.step,
+        state=keyed(salt, entry.state),
+        limits=entry.limits,
+        deadline=Millis(now + seconds * 1_000 if seconds else 0),
+        finalise={unit: held for unit, held in entry.finalise.items() if unit != ACTIVE_MS},
+    )
+    tx.keep(state.run, f"state.{state.entered + 1}", entry.state)
+    return tx.append(state.run, state.epoch, [entered])
+
+
+async def enter(store: Store, world: World, live: Live, entry: Entry) -> None:
+    """Move to a step; what is pending is settled with it. The run may be halted instead: look at its state."""
+    pending, party, now = tuple(live.pending), party_of(live), world.now()
+
+    def entered(tx: Transaction) -> RunState:
+        for settlement in pending:
+            settle(tx, party, settlement)
+        state = tx.recorded(live.run).state
+        return _enter(tx, state, live.policy, entry, live.salt, now)
+
+    live.state = await store.transact(entered)
+    _settled(live, pending)
+    live.remembered.clear()
+    live.enter(node_policy(live.policy, live.name, entry.step))
+
+
+async def close_run(store: Store, world: World, live: Live, wanted: StopNote, said: object) -> bytes:
+    """End a run, once: settle what is pending, close what is open, write the terminal event. Returns the chain's head."""
+    words = strict_json.canonical(clean(said, max_bytes=MAX_ANSWER))
+    pending, party, now = tuple(live.pending), party_of(live), world.now()
+
+    def closed(tx: Transaction) -> tuple[RunState, bytes]:
+        for settlement in pending:
+            settle(tx, party, settlement)
+        state = tx.recorded(live.run).state
+        if state.phase is not Phase.STOPPED:
+            for call in tuple(state.open_calls):
+                settle(tx, party, lost(state, call, now, live.policy))
+            state = tx.recorded(live.run).state
+            note = ending(state, wanted)
+            answer = Digest("")
+            if said is not None:
+                tx.keep(live.run, "answer", words)
+                answer = keyed(live.salt, words)
+            state = tx.append(live.run, live.epoch, [RunStopped(now, note.reason, note.detail, answer)])
+        return state, tx.recorded(live.run).head
+
+    live.state, head = await store.transact(closed)
+    _settled(live, pending)
+    return head
+
+
+def lost(state: RunState, call: CallId, now: Millis, policy: Policy) -> Settlement:
+    """How a call ends that nobody waits for any more: paid in full, and a write is in doubt."""
+    opened = state.open_calls[call]
+    rule = policy.tools.get(opened.tool)
+    concurrency = (rule.concurrency if rule is not None else None) or 1
+    if opened.effect is Effect.WRITE:
+        return Settlement(CallInDoubt(now, call), opened.tool, concurrency=concurrency)
+    paid = {unit: amount for unit, amount in opened.hold.items() if unit != IN_FLIGHT}
+    return Settlement(CallSettled(now, call, paid, failure=FailureKind.CANCELLED), opened.tool, concurrency=concurrency)
+
+
+async def take_over(store: Store, world: World, run: RunId, policy: Policy) -> Live:
+    """Fence off whoever worked on the run, close the calls that it left open, and remember those of its step."""
+    now = world.now()
+
+    def taken(tx: Transaction) -> tuple[RunState, bytes]:
+        state = tx.take_over(run, now)
+        recorded = tx.recorded(run)
+        live = live_of(state, policy, recorded.salt, None)
+        for call in tuple(state.open_calls):
+            settle(tx, party_of(live), lost(state, call, now, policy))
+        return tx.recorded(run).state, recorded.salt
+
+    state, salt = await store.transact(taken)
+    live = live_of(state, policy, salt, None)
+    live.node = node_policy(policy, state.name, state.step)
+    remember(store, live)
+    return live
+
+
+def remember(store: Store, live: Live) -> None:
+    """Every call of the step the run is in, by what it was; its turn counter stands where the step began."""
+    admitted: dict[CallId, CallAdmitted] = {}
+    for entry in store.journal(live.run):
+        match entry.event:
+            case StepEntered():
+                live.turn = max((event.turn for event in admitted.values()), default=live.turn)
+                live.remembered.clear()
+            case CallAdmitted(call=call):
+                admitted[call] = entry.event
+            case CallSettled(call=call, failure=None):
+                event = admitted[call]
+                _keep(store, live, (event.kind, event.tool, event.args, event.ordinal), call)
+            case CallReused(tool=tool, args=args, ordinal=ordinal, of=of):
+                _keep(store, live, (CallKind.TOOL, tool, args, ordinal), of)
+            case _:
+                pass
+
+
+def _keep(store: Store, live: Live, key: MemoryKey, call: CallId) -> None:
+    kept = store.payload(live.run, f"{call}.result")
+    if kept is not None:
+        live.remembered[key] = Remembered(call, kept)
+
+
+def kept_state(store: Store, live: Live) -> object:
+    """The flow's state as it was when the run entered its step."""
+    kept = store.payload(live.run, f"state.{live.state.entered}")
+    return json.loads(kept) if kept is not None else None
+
+
+def _settled(live: Live, pending: Sequence[Settlement]) -> None:
+    done = {settlement.call for settlement in pending}
+    live.pending = [settlement for settlement in live.pending if settlement.call not in done]
+
+
+def new_id(world: World) -> RunId:
+    """A run id that sorts by time: milliseconds in base 32 (9 digits), then 40 bits of chance (Crockford's alphabet)."""
+    return RunId("r-" + _base32(world.now(), 9) + _base32(int.from_bytes(world.fresh(5), "big"), 8))
+
+
+def _base32(number: int, digits: int) -> str:
+    alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+    return "".join(alphabet[number >> 5 * place & 31] for place in reversed(range(digits)))

@@ -1,0 +1,24 @@
+"""The finalise reserve: what a run holds from its start, so that one out of budget still says how far it came."""
+
+from bridle.rules.names import ACTIVE_MS, MODEL_CALLS, STEPS, TOKENS_IN, TOKENS_OUT, USD_NANO, Amounts, Digest, Unit
+from bridle.rules.prompt import BYTES_PER_TOKEN, Message, ModelRequest, Role
+from bridle.runs.desk import Seat
+
+FINALISE_CONTEXT = 4_000  # tokens of the last request; older observations give way to fit it
+FINALISE_OUTPUT = 512  # tokens of the last reply
+FINALISE_MS = 5_000
+_NO_DIGEST = Digest("")
+
+
+def finalise_reserve(seat: Seat) -> Amounts:
+    """One bounded model call, one step, five seconds. A model without a price reserves no money: it is refused anyway."""
+    hold: dict[Unit, int] = {MODEL_CALLS: 1, STEPS: 1, ACTIVE_MS: FINALISE_MS}
+    if seat.price is not None:
+        size = FINALISE_CONTEXT * BYTES_PER_TOKEN
+        message = Message(Role.USER, "")
+        largest = ModelRequest(seat.name, (message,), (), min(seat.max_output, FINALISE_OUTPUT), "", size, _NO_DIGEST)
+        tokens_in, tokens_out, money = seat.hold(largest)
+        hold |= {TOKENS_IN: tokens_in, TOKENS_OUT: tokens_out}
+        if money:
+            hold[USD_NANO] = money
+    return hold

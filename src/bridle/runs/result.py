@@ -1,0 +1,73 @@
+"""What a caller gets: how the run ended, its answer or its partial result, and what it spent."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bridle.rules.names import ACTIVE_MS, TOOL_CALLS, Millis, RunId, Unit
+from bridle.rules.run import RunState
+from bridle.rules.stop import Status, StopNote
+from bridle.rules.strict_json import Json
+from bridle.store.base import Recorded, Store
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The end of a run, or its state while it waits (`stop` is None then).
+
+    `spent` is in whole units by name (`usd_nano`, `tokens_in`, `tokens_out`, `model_calls`, `tool_calls`, `steps`,
+    `active_ms`, ...). `head` is the end of the run's hash chain, as hex.
+    """
+
+    run_id: RunId
+    status: Status
+    stop: StopNote | None
+    answer: Json
+    partial: Json
+    spent: Mapping[Unit, int]
+    head: str
+    approval: str | None = None
+    until: Millis | None = None
+
+    @property
+    def tool_calls(self) -> int:
+        """Tool calls that were performed, failed ones included."""
+        return self.spent.get(TOOL_CALLS, 0)
+
+    def to_dict(self) -> dict[str, object]:
+        """The result as JSON has it: `status`, `stop_reason`, and `answer` or `partial`."""
+        found: dict[str, object] = {"run_id": self.run_id, "status": self.status.value}
+        if self.stop is not None:
+            found |= {"stop_reason": self.stop.reason.value, "stop_text": self.stop.text()}
+            found |= {"detail": dict(self.stop.detail), "retry": self.stop.retry.value, "who": self.stop.who}
+        found["answer" if self.status is Status.OK else "partial"] = (
+            self.answer if self.status is Status.OK else self.partial
+        )
+        return {**found, "spent": {str(unit): used for unit, used in self.spent.items()}, "head": self.head}
+
+
+def result_of(recorded: Recorded, said: bytes | None) -> RunResult:
+    """The result of a run as it is in the store; `said` is the payload `answer`."""
+    state = recorded.state
+    status = state.stop.status if state.stop is not None else Status.WAITING
+    words: Json = json.loads(said) if said else None
+    return RunResult(
+        run_id=state.run,
+        status=status,
+        stop=state.stop,
+        answer=words if status is Status.OK else None,
+        partial=None if status is Status.OK else words,
+        spent=spent_by(state),
+        head=recorded.head.hex(),
+    )
+
+
+def spent_by(state: RunState) -> dict[Unit, int]:
+    """What a run has spent so far, its active time included."""
+    lasted = state.last_at - state.started_at
+    return {**state.used, ACTIVE_MS: lasted}
+
+
+def read_result(store: Store, run: RunId) -> RunResult:
+    """The result of a run from the store. Raises UnknownRun."""
+    return result_of(store.recorded(run), store.payload(run, "answer"))

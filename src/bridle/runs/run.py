@@ -1,0 +1,221 @@
+"""A live run, as a flow's step or a foreign loop holds it: everything it can do goes through the gateway."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+
+from bridle.gateway.context import CallContext
+from bridle.gateway.gateway import Gateway
+from bridle.gateway.live import Live
+from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied
+from bridle.gateway.proposal import ModelWish, ToolWish
+from bridle.rules.call import Purpose
+from bridle.rules.checks import wraps_up
+from bridle.rules.names import TOKENS_IN, TOKENS_OUT, USD_NANO, Millis, RunId, ToolName, UsdNanos
+from bridle.rules.policy import Limits
+from bridle.rules.prompt import ModelReply, ModelRequest, ToolOffer, Usage
+from bridle.rules.run import Phase
+from bridle.rules.stop import StopNote
+from bridle.runs.desk import Desk, Seat
+from bridle.runs.ended import Ended
+from bridle.runs.result import RunResult, spent_by
+from bridle.runs.signals import Denied, Stop
+
+LEAST_OUTPUT = 16  # tokens; a request that cannot afford these is refused, not shortened
+
+
+class Run:
+    """The only thing that a step or a foreign loop is given. `call` and `model` raise Stop when the run is halted."""
+
+    def __init__(self, live: Live, gateway: Gateway, desk: Desk) -> None:
+        self._live = live
+        self._gateway = gateway
+        self._desk = desk
+        self._is_finished = False
+        self._answer: object = None
+        self._partial: object = None
+        self._result: RunResult | None = None
+
+    @property
+    def id(self) -> RunId:
+        """The run's id."""
+        return self._live.run
+
+    @property
+    def tenant(self) -> str:
+        """Whose run it is."""
+        return self._live.tenant
+
+    @property
+    def spent(self) -> Mapping[str, int]:
+        """What is settled so far, by unit."""
+        return {str(unit): used for unit, used in spent_by(self._live.state).items()}
+
+    def now(self) -> Millis:
+        """The run's clock, in Unix milliseconds."""
+        return self._gateway.world.now()
+
+    async def call(
+        self,
+        name: str,
+        args: Mapping[str, object] | None = None,
+        perform: Callable[..., object] | None = None,
+    ) -> Observation:
+        """Call a tool. `perform` performs it where the tool is not bridle's own; it is given the arguments by name.
+
+        Raises Denied when the call was refused or failed and the run goes on, and Stop when it does not.
+        """
+        work = _performed_by(perform, dict(args or {})) if perform is not None else None
+        (outcome,) = await self.calls([ToolWish(ToolName(name), args or {}, work)])
+        if isinstance(outcome, Observation):
+            return outcome
+        assert isinstance(outcome, Refusal)
+        raise Denied(outcome.reason, outcome.detail, outcome.text)
+
+    async def calls(self, wishes: Sequence[ToolWish]) -> list[Outcome]:
+        """Several tools at once, all admitted before any is performed. Refusals come back as values.
+
+        Raises Stop when the run is halted.
+        """
+        outcomes = await self.acted(wishes)
+        self._raise_stop()
+        return outcomes
+
+    async def model(
+        self,
+        request: ModelRequest,
+        perform: Callable[[ModelRequest, Millis], Awaitable[ModelReply]] | None = None,
+    ) -> ModelReply:
+        """Ask a model. `perform` asks it where the client is not bridle's own; it is given the time left, in ms.
+
+        Raises Denied when the model failed and the run goes on, and Stop when it does not.
+        """
+        seat = self._desk.seat(request.model, self._live.policy, foreign=perform is not None)
+        outcome = await self.asked(seat, request, perform=perform)
+        if isinstance(outcome, Replied):
+            return outcome.reply
+        assert isinstance(outcome, Refusal)
+        self._raise_stop()
+        raise Denied(outcome.reason, outcome.detail, outcome.text)
+
+    def seat(self, model: str) -> Seat:
+        """The model of this name, with its price, under the run's policy."""
+        return self._desk.seat(model, self._live.policy)
+
+    async def asked(
+        self,
+        seat: Seat,
+        request: ModelRequest,
+        purpose: Purpose = Purpose.WORK,
+        perform: Callable[[ModelRequest, Millis], Awaitable[ModelReply]] | None = None,
+    ) -> Outcome:
+        """Ask a model; what is refused comes back as a value, the halt included."""
+        sent = self._affordable(seat, request, purpose)
+
+        def work(left: Millis) -> Awaitable[ModelReply]:
+            if perform is not None:
+                return perform(sent, left)
+            assert seat.model is not None
+            return seat.model.complete(sent, timeout=left)
+
+        ceiling = seat.hold(sent) if seat.price is not None else None
+        cost = seat.price.cost if seat.price is not None else _no_price
+        (outcome,) = await self._gateway.call(self._live, [ModelWish(sent, work, ceiling, cost, purpose)])
+        self._live.asked = len(outcome.reply.uses) if isinstance(outcome, Replied) else 0
+        return outcome
+
+    def _affordable(self, seat: Seat, request: ModelRequest, purpose: Purpose) -> ModelRequest:
+        """The request with its output clamped to what the budget can still pay."""
+        if seat.price is None:
+            return request
+        state, limits = self._live.state, self._live.node.limits
+        reserve = state.finalise if purpose is Purpose.FINALISE else {}
+        tokens_in, _, money = seat.hold(request)
+        _, _, money_in = seat.hold(replace(request, max_output=0))
+        tokens = limits.max_tokens - state.committed(TOKENS_IN) - state.committed(TOKENS_OUT)
+        tokens += reserve.get(TOKENS_IN, 0) + reserve.get(TOKENS_OUT, 0) - tokens_in
+        affordable = min(request.max_output, tokens)
+        each = (money - money_in) // max(request.max_output, 1)
+        if each:
+            left = limits.max_usd - state.committed(USD_NANO) + reserve.get(USD_NANO, 0) - money_in
+            affordable = min(affordable, left // each)
+        if LEAST_OUTPUT <= affordable < request.max_output:
+            return replace(request, max_output=affordable)
+        return request
+
+    @property
+    def wraps_up(self) -> bool:
+        """Whether 80 % of any limit is used: time to finish."""
+        return wraps_up(self._live.state, self._live.node.limits, self.now())
+
+    # For the investigation and the runner
+
+    async def acted(self, wishes: Sequence[ToolWish]) -> list[Outcome]:
+        """The tool calls of one model reply; refusals, the halt included, come back as values."""
+        outcomes = await self._gateway.call(self._live, wishes)
+        self._live.asked = max(self._live.asked - len(wishes), 0)
+        return outcomes
+
+    async def halt(self, note: StopNote) -> None:
+        """Nothing else is admitted but the finalise call."""
+        await self._gateway.halt(self._live, note)
+
+    def stopped(self, note: StopNote, partial: object) -> Stop:
+        """The messenger of a halt. The first halt wins over what came of it."""
+        return Stop(self._live.state.halt or note, partial)
+
+    def offered(self, tools: Sequence[ToolName]) -> tuple[ToolOffer, ...]:
+        """Which of these a model is shown now: the allowed ones, and nothing expensive when it is time to finish."""
+        shown = tools
+        if self.wraps_up:
+            shown = tuple(tool for tool in tools if not self._gateway.is_expensive(self._live, tool))
+        return self._gateway.toolbox.offers(self._live.node, shown)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the step the run is in."""
+        return self._live.node.limits.narrowed(self._live.state.limits)
+
+    def finish(self, answer: object = None, partial: object = None) -> None:
+        """Say what the run came to. In a flow it also ends the flow when the step returns nothing."""
+        self._is_finished = True
+        self._answer, self._partial = answer, partial
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether somebody called `finish`."""
+        return self._is_finished
+
+    def ended(self, note: StopNote) -> Ended:
+        """The end that `finish` asked for."""
+        return Ended(note, self._answer if self._partial is None else self._partial)
+
+    @property
+    def result(self) -> RunResult:
+        """How it ended. Raises LookupError while it has not."""
+        if self._result is None:
+            raise LookupError(f"run {self.id} has not ended yet")
+        return self._result
+
+    def _raise_stop(self) -> None:
+        state = self._live.state
+        if state.phase is not Phase.OPEN:
+            note = state.stop or state.halt
+            assert note is not None
+            raise Stop(note, self._partial)
+
+
+def _no_price(usage: Usage) -> UsdNanos:
+    raise AssertionError(f"a call without a price was performed: {usage}")
+
+
+def _performed_by(
+    perform: Callable[..., object], args: dict[str, object]
+) -> Callable[[CallContext], Awaitable[object]]:
+    async def work(call: CallContext) -> object:
+        if asyncio.iscoroutinefunction(perform):
+            return await perform(**args)
+        value = await asyncio.to_thread(perform, **args)
+        return await value if isinstance(value, Awaitable) else value
+
+    return work

@@ -1,0 +1,151 @@
+"""Drives a run through its flow, and is one of the doors: whatever happens inside, the run ends with one reason."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+
+from bridle.gateway.gateway import Gateway
+from bridle.gateway.live import Live
+from bridle.rules.failure import BridleError, ControlUnavailable
+from bridle.rules.names import Amounts
+from bridle.rules.policy import Limits, Policy
+from bridle.rules.run import Phase
+from bridle.rules.stop import StopNote, StopReason
+from bridle.runs import state as states
+from bridle.runs.desk import Desk
+from bridle.runs.ended import Ended
+from bridle.runs.flow import BadFlow, Flow, Step
+from bridle.runs.investigation import investigate
+from bridle.runs.journey import Entry, close_run, enter, kept_state, node_limits
+from bridle.runs.reserve import finalise_reserve
+from bridle.runs.run import Run
+from bridle.runs.signals import Denied, Stop
+
+OK = StopNote(StopReason.OK)
+
+
+class Runner:
+    """Runs flows. `drive` never raises a stop: it writes the end of the run and returns it."""
+
+    def __init__(self, gateway: Gateway, desk: Desk) -> None:
+        self._gateway = gateway
+        self._desk = desk
+
+    async def drive(self, live: Live, flow: Flow, state: object) -> Ended:
+        """From the step the run is in to its end. An outer cancellation closes the run and is raised again."""
+        run = Run(live, self._gateway, self._desk)
+        try:
+            ended = await self._advance(run, live, flow, state)
+        except Stop as stop:
+            ended = Ended(stop.note, stop.partial)
+        except Denied as denied:
+            ended = Ended(StopNote(denied.reason, denied.detail))
+        except ControlUnavailable as error:
+            ended = Ended(StopNote(StopReason.CONTROL_UNAVAILABLE, {"error": str(error)}))
+        except asyncio.CancelledError:
+            await asyncio.shield(self.close(live, Ended(StopNote(StopReason.CANCELLED))))
+            raise
+        except states.BadInput as error:
+            ended = Ended(StopNote(StopReason.INPUT_REJECTED, {"error": str(error)}))
+        except BridleError as error:
+            ended = Ended(StopNote(StopReason.CONFIG_INVALID, {"error": str(error)}), error=error)
+        except Exception as error:  # the flow's own code: a door closes the run and says so
+            ended = Ended(broken(error, live), error=error)
+        return await self.close(live, ended)
+
+    async def close(self, live: Live, ended: Ended) -> Ended:
+        """Write the end. When even that cannot be written, the run ends `control_unavailable` for its caller."""
+        try:
+            await close_run(self._gateway.store, self._gateway.world, live, ended.note, ended.said)
+        except ControlUnavailable as error:
+            return Ended(StopNote(StopReason.CONTROL_UNAVAILABLE, {"error": str(error)}), ended.said, error)
+        note = live.state.stop
+        assert note is not None
+        return Ended(note, ended.said, ended.error)
+
+    async def _advance(self, run: Run, live: Live, flow: Flow, state: object) -> Ended:
+        step, visits = flow.steps[live.state.step or flow.start], dict[str, int]()
+        if live.state.entered == 0:
+            raise Stop(live.state.halt or OK)
+        while True:  # ends: every turn enters a step, and steps have a limit
+            visits[step.name] = visits.get(step.name, 0) + 1
+            going = await self._taken(run, live, flow, step, state)
+            if isinstance(going, Ended):
+                return going
+            step = flow.steps[going]
+            if step.visits and visits.get(step.name, 0) >= step.visits:
+                raise Stop(StopNote(StopReason.NO_PROGRESS, {"tool": step.name, "limit": step.visits}))
+            entry = self.entry(flow, step, live.policy, state)
+            await enter(self._gateway.store, self._gateway.world, live, entry)
+            if live.state.phase is not Phase.OPEN:
+                raise Stop(live.state.stop or live.state.halt or OK)
+
+    async def _taken(self, run: Run, live: Live, flow: Flow, step: Step, state: object) -> str | Ended:
+        """One step: the name of the next one, or the end."""
+        if step.node is not None:
+            finding = await investigate(run, step.node, goal_of(step.node.goal, state))
+            _store(step.node.into, state, finding.value)
+            if finding.over is not None:
+                return step.exhausted or Ended(finding.over, finding.value)
+            return step.found or Ended(OK, finding.value)
+        assert step.function is not None
+        said = await step.function(run, state)
+        if run.is_finished and said is None:
+            return run.ended(OK)
+        if not step.to:
+            return Ended(OK, said)
+        if said not in step.to:
+            raise BadFlow(f"{flow.name}: {step.name} went to {said!r}; its edges are {', '.join(step.to)}")
+        return str(said)
+
+    def entry(self, flow: Flow, step: Step, policy: Policy, state: object) -> Entry:
+        """How a step is entered: with the state, its limits, and what its last request would cost."""
+        limits = node_limits(policy, flow.name, step.name, step.node.limits if step.node else {})
+        finalise: Amounts = {}
+        if step.node is not None:
+            limits = {name: min(limits.get(name, whole), whole) for name, whole in _whole(policy.limits).items()}
+            finalise = finalise_reserve(self._desk.seat(step.node.model, policy))
+        return Entry(step.name, states.dump(state), limits, finalise)
+
+    def reserve(self, flow: Flow, policy: Policy) -> Amounts:
+        """What a run of this flow holds from the start: the dearest last request of its investigations."""
+        holds = [finalise_reserve(self._desk.seat(node.model, policy)) for node in flow.nodes]
+        return {unit: max(hold.get(unit, 0) for hold in holds) for hold in holds for unit in hold}
+
+    def kept(self, live: Live, flow: Flow) -> object:
+        """The state with which a run that is resumed entered its step."""
+        return states.build(flow.state, kept_state(self._gateway.store, live))
+
+
+def _whole(limits: Limits) -> dict[str, int]:
+    return {limit.name: getattr(limits, limit.name) for limit in fields(limits)}
+
+
+def goal_of(goal: str, state: object) -> str:
+    """The goal with its `{field}` blanks filled from the state. Raises BadFlow for a blank that the state lacks."""
+    known = state if isinstance(state, Mapping) else _attributes(state)
+    try:
+        return goal.format(**known) if "{" in goal else goal
+    except (KeyError, IndexError, AttributeError, ValueError) as error:
+        raise BadFlow(f"the goal {goal!r} asks for {error}, which the state does not have") from error
+
+
+def _attributes(state: object) -> Mapping[str, object]:
+    names = [item.name for item in fields(state)] if is_dataclass(state) else list(vars(state))
+    known = {name: getattr(state, name) for name in names}
+    return {**known, type(state).__name__.lower(): state}
+
+
+def _store(into: str, state: object, value: object) -> None:
+    if not into:
+        return
+    if isinstance(state, dict):
+        state[into] = value
+    else:
+        setattr(state, into, value)
+
+
+def broken(error: Exception, live: Live) -> StopNote:
+    """The stop for code that raised what nobody planned; the incident is found in the log by its id."""
+    said = f"{type(error).__name__}: {error}"[:300]
+    return StopNote(StopReason.INTERNAL_ERROR, {"error": said, "incident_id": f"{live.run}.{live.state.seq}"})

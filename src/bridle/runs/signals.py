@@ -1,0 +1,50 @@
+"""The messengers: a stop and a hold cross foreign loops that swallow exceptions; a denial is for those loops to show."""
+
+from bridle.rules.failure import BridleError
+from bridle.rules.names import RunId
+from bridle.rules.stop import Detail, Retry, StopNote, StopReason
+
+
+class Stop(BaseException):
+    """The run was halted. A BaseException, because foreign loops swallow the other kind; do not raise it yourself."""
+
+    def __init__(self, note: StopNote, partial: object = None) -> None:
+        super().__init__(note.text())
+        self.note = note
+        self.partial = partial
+
+    @property
+    def reason(self) -> StopReason:
+        """Why."""
+        return self.note.reason
+
+    @property
+    def detail(self) -> Detail:
+        """Limit, used, tool, rule, ..."""
+        return self.note.detail
+
+
+class Held(BaseException):
+    """The run waits for a person. A BaseException for the same reason."""
+
+
+class Denied(Exception):
+    """This call was refused or failed, and the run goes on: a loop may show it to its model, a step may catch it."""
+
+    def __init__(self, reason: StopReason, detail: Detail, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.detail = detail
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may be made later."""
+        return StopNote(self.reason).retry is Retry.LATER
+
+
+class RunIsOpen(BridleError):
+    """A run of this key is open, and its owner is alive: attach later, or take another key."""
+
+    def __init__(self, run: RunId) -> None:
+        super().__init__(f"run {run} has this key and is open; wait for it with `await b.result({run!r})`")
+        self.run_id = run
