@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridle.gateway.schemas import BadArguments, BadSchema, Schema, coerce
-from bridle.rules.strict_json import Json, clean, parse
+from bridle.gateway.cleaning import clean
+from bridle.rules.strict_json import Json, parse
 
 if TYPE_CHECKING:
     from nowhere import Missing  # type: ignore[import-not-found]  # that it does not exist at run time is the point

@@ -230,6 +230,7 @@ async def test_a_request_without_its_policy_in_front_is_not_sent(far_end: Provid
         Fault.UNAUTHORIZED,
         error(403, CANARY, CANARY),
         error(500, CANARY, f"key {CANARY} is bad"),
+        answer({"error": {"message": f"{CANARY} is bad", "code": 500}}),
         Fault.RESET,
         Fault.NEVER_ANSWERS,
     ],
@@ -240,7 +241,8 @@ async def test_the_key_is_in_no_failure_and_in_no_frame_of_it(fault: Fault | Ans
         with pytest.raises(CallFailed) as caught:
             await model.complete(request(), timeout=A_MOMENT)
         told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-        frames = [frame for frame in told.stack if frame.filename.endswith("openai_compatible.py")]
+        frames = [frame for frame in told.stack if frame.filename.endswith("bridle/models/openai_compatible.py")]
+        assert frames
         shown = f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r} {model!r} "
         assert CANARY not in shown + " ".join(f"{frame.locals}" for frame in frames)
         await model.aclose()

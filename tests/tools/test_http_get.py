@@ -80,6 +80,10 @@ async def test_what_is_not_text_is_rejected(kind: str) -> None:
     assert (await failure(*answer(b"%PDF-1.7", kind=kind))).kind is FailureKind.REJECTED
 
 
+async def test_what_a_site_says_of_itself_is_not_repeated_in_our_words() -> None:
+    assert "ignore" not in (await failure(*answer(b"x", kind="ignore/all-rules"))).message
+
+
 async def test_an_empty_answer_is_an_empty_page() -> None:
     assert (await get(*answer(status="204 No Content", kind=""))).text == ""
 

@@ -55,10 +55,11 @@ def spelled(keys: Keys) -> str:
     return path
 
 
-def printable(text: str) -> str:
-    """Somebody's text without line breaks or control characters, and not too much of it."""
-    shown = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-    return shown if len(shown) <= MOST_SHOWN else shown[: MOST_SHOWN - 3] + "..."
+def printable(text: str, most: int = MOST_SHOWN) -> str:
+    """Somebody's text without line breaks or control characters, and at most `most` characters of it."""
+    part = text[: most + 1]
+    safe = part if part.isprintable() else part.encode("unicode_escape").decode("ascii")
+    return safe if len(safe) <= most else safe[: most - 3] + "..."
 
 
 def shown(value: object) -> str:

@@ -10,7 +10,8 @@ from itertools import islice
 from types import NoneType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from bridle.rules.strict_json import BadJson, Json, canonical, clean, show_path
+from bridle.gateway.cleaning import clean
+from bridle.rules.strict_json import BadJson, Json, canonical, show_path
 
 if TYPE_CHECKING:  # both are heavy; they are imported when the first schema is built
     from jsonschema_rs import ValidationError, Validator

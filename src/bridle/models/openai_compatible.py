@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 OPENAI_URL = "https://api.openai.com/v1"
 MAX_REPLY_BYTES = 4_000_000
+MIN_SECRET = 8  # characters
 MAX_CONNECTIONS = 512
 MAX_IDLE_CONNECTIONS = 64
 
@@ -120,8 +121,9 @@ class OpenAICompatible:
         self._client.cookies.clear()  # a server's cookie would tie the next tenant's request to this one
         async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
             if response.is_success:
-                return read_reply(await _read(response), request.offers, max_bytes=MAX_REPLY_BYTES)
-            said = read_error(await _read_start(response))
+                raw = _without_key(await _read(response), headers)
+                return read_reply(raw, request.offers, max_bytes=MAX_REPLY_BYTES)
+            said = read_error(_without_key(await _read_start(response), headers))
             if response.status_code == 400 and said.code in REFUSED_CODES:
                 return ModelReply("", finish=Finish.REFUSED)
             raise failure_of(response.status_code, said, retry_after(response.headers, self._clock()))
@@ -148,6 +150,12 @@ async def _read_start(response: "httpx2.Response") -> bytes:
         if len(body) >= MAX_ERROR_BYTES:
             break
     return bytes(body[:MAX_ERROR_BYTES])
+
+
+def _without_key(raw: bytes, headers: Mapping[str, str]) -> bytes:
+    """What a server said, without the key if it repeats it; a shorter key is a word, and no secret."""
+    key = headers.get("authorization", "").removeprefix("Bearer ").encode()
+    return raw.replace(key, b"[key]") if len(key) >= MIN_SECRET else raw
 
 
 def _unreachable(what: str, error: Exception, *, happened: bool | None) -> CallFailed:

@@ -57,23 +57,23 @@ def open_model(
 
 def _compatible(name: str, base_url: str) -> Endpoint:
     """A server of one's own: a key only if there is one, and the output limit that such servers know."""
-    try:
-        url = urlsplit(base_url)
-        is_plain = url.scheme in ("http", "https") and bool(url.hostname) and (url.port or 1) > 0
-    except ValueError:
-        is_plain = False
-    else:
-        is_plain = is_plain and "@" not in url.netloc and not url.query and not url.fragment
-    if not is_plain:
-        # The address is not repeated: what is wrong with it may be a password in it.
-        raise UnknownModel(
-            f"{name.partition('@')[0]}: its base_url is not of the form https://host/v1, without user, query or #"
-        )
+    if not _is_plain(base_url):  # it is not repeated: what is wrong with it may be a password in it
+        wanted = "of the form https://host/v1, without a user, a query or a #"
+        raise UnknownModel(f"{name.partition('@')[0]}: its base_url is not {wanted}")
     if base_url.rstrip("/") == OPENAI_URL:
         return Endpoint(extra={"service_tier": "default"})
     newest = name.startswith(f"{OPENAI}:") and "@http" not in name  # OpenAI's own models, at another address
     limit = OutputLimit.MAX_COMPLETION_TOKENS if newest else OutputLimit.MAX_TOKENS
     return Endpoint(base_url, needs_key=False, output_limit=limit)
+
+
+def _is_plain(base_url: str) -> bool:
+    try:
+        url = urlsplit(base_url)
+        has_place = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
+    return has_place and "@" not in url.netloc and not url.query and not url.fragment
 
 
 def _no_key() -> None:

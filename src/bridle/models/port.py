@@ -59,8 +59,8 @@ class UnknownPrice(LookupError):
             f"{model}: {why}. Add its prices to the policy file:\n"
             f"models:\n"
             f'  "{model}":\n'
-            f'    usd_per_million_tokens_in: "1.00"   # your price\n'
-            f'    usd_per_million_tokens_out: "4.00"  # your price'
+            f'    usd_per_million_in: "1.00"   # your price\n'
+            f'    usd_per_million_out: "4.00"  # your price'
         )
         self.model = model
 

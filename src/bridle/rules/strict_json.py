@@ -75,8 +75,24 @@ def parse(raw: bytes | str, *, max_bytes: int, max_depth: int = 64) -> Json:
     except RecursionError:
         raise BadJson("is nested too deep to be read here") from None
     if _HALF_OR_NUL.search(data):
-        return clean(value, max_bytes=8 * len(data), max_depth=max_depth)
+        _look_closely(value, ())
     return value
+
+
+def _look_closely(value: Json, path: tuple[str | int, ...]) -> None:
+    """Every text of a value whose escapes may have spelled NUL or half a character."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise BadJson("a NUL character is not taken in text", show_path(path))
+        if LONE_HALF.search(value):
+            raise BadJson("a lone surrogate is not text", show_path(path))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _look_closely(key, path)
+            _look_closely(item, (*path, key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _look_closely(item, (*path, number))
 
 
 def _as_utf8(raw: bytes | str, max_bytes: int) -> bytes:

@@ -12,8 +12,10 @@ import re
 import socket
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from ssl import CertificateError, SSLContext
 from typing import TYPE_CHECKING, NoReturn
@@ -45,6 +47,8 @@ MAX_ADDRESSES = 16
 TRIED_ADDRESSES = 3  # connecting to the next address of a name sends no request twice
 MAX_RETRY_AFTER = Millis(3_600_000)
 
+# A name server that never answers holds a thread for as long as the system waits: these threads, and not everyone's.
+_LOOK_UPS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="bridle-look-up")
 _HEADERS = {
     "user-agent": "bridle",
     "accept": "text/html, text/plain, application/json;q=0.9, text/*;q=0.8",
@@ -52,6 +56,12 @@ _HEADERS = {
     "connection": "close",
 }
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
+_OTHERS = {  # a closed set: what the site says of itself is not repeated to the model as if we had said it
+    "application/pdf": "a PDF document",
+    "image": "an image",
+    "audio": "a sound",
+    "video": "a film",
+}
 _TEXT = re.compile(r"text/[a-z0-9.+-]+|application/(?:json|xml|yaml|ndjson|[a-z0-9.-]+\+(?:json|xml|yaml))")
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
 # codecs.lookup() also knows zip bombs and punycode: only these.
@@ -78,7 +88,8 @@ class Page:
 
 async def resolve(host: str, port: int) -> Sequence[str]:
     """Every address of `host`, as the system's resolver tells. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, ask)
     return [str(where[0]) for _, _, _, _, where in found]
 
 
@@ -207,7 +218,8 @@ class Fetcher:
         kind, charset = _content_type(headers.get("content-type", ""))
         is_empty = status in (204, 205) or headers.get("content-length") == "0"
         if not is_empty and kind not in _HTML and not _TEXT.fullmatch(kind):
-            _refuse(f"it is {kind[:80] or 'of unknown type'}, not text")
+            known = _OTHERS.get(kind) or _OTHERS.get(kind.partition("/")[0], "something else")
+            _refuse(f"it is {known}, not text")
         body, truncated = await self._body(response)
         text = _decode(body, charset, kind)
         title = ""

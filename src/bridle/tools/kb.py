@@ -13,7 +13,7 @@ from typing import NoReturn, TypeVar
 
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import MILLIS_PER_SECOND, Confidentiality, Effect, Source
-from bridle.tools.kb_index import MAX_FILE, Index, NotAnIndex, Row
+from bridle.tools.kb_index import MAX_FILE, Index, NotAnIndex
 from bridle.tools.passages import Heading, headings, lines_of, section
 from bridle.tools.paths import MAX_PATH, read_inside
 
@@ -92,8 +92,9 @@ class Library:
         Passages with all the words come first; if there are none, those with any. Raises `CallFailed` (unavailable)
         when the folder or the index cannot be read.
         """
-        rows = await asyncio.to_thread(self._ask, lambda index: index.search(query, min(max(limit, 1), MAX_HITS)))
-        return [Hit(row.doc, row.heading, row.line, row.text, row.score) for row in _distinct(rows)][:limit]
+        most = min(max(limit, 1), MAX_HITS)
+        rows = await asyncio.to_thread(self._ask, lambda index: index.search(query, most))
+        return [Hit(row.doc, row.heading, row.line, row.text, row.score) for row in rows]
 
     async def read(self, doc: str, section: str = "") -> Document:
         """The document with the id `doc`, exactly as a search returned it, or the section under one of its headings.
@@ -101,6 +102,11 @@ class Library:
         Raises `CallFailed`: rejected, with the closest ids or headings, for what is not there; unavailable as above.
         """
         return await asyncio.to_thread(self._ask, lambda index: self._read(index.docs(), doc, section))
+
+    def close(self) -> None:
+        """Close the index; the next question opens it again."""
+        with self._lock:
+            self._index.close()
 
     def _ask(self, question: Callable[[Index], T]) -> T:
         """Answer from an index that is fresh enough; one that turns out to be damaged is built again, once."""
@@ -136,11 +142,6 @@ class Library:
         if not wanted.strip():
             return Document(doc, title, "\n".join(lines))
         return Document(doc, title, section(lines, outline, _find(outline, wanted)))
-
-
-def _distinct(rows: Sequence[Row]) -> list[Row]:
-    """The rows without those whose text was there already, as copies of a file have it."""
-    return list({row.text: row for row in reversed(rows)}.values())[::-1]
 
 
 def _find(outline: Sequence[Heading], wanted: str) -> Heading:

@@ -18,6 +18,7 @@ MAX_FILE = 2_000_000
 MAX_FILES = 20_000
 MAX_ENTRIES = 500_000  # of all kinds, looked at in one refresh
 MAX_WORDS = 32
+MAX_ROWS = 1_000  # looked through for passages that are not copies of each other
 COMMIT_EVERY = 200  # documents: a build that is interrupted goes on where it was
 
 _MAGIC = b"SQLite format 3\0"
@@ -47,7 +48,7 @@ _COMMON = """
     la le les leur mais ne nous ou par pas pour qui que quel quelle se son sur un une vous aber als am auch auf
     aus bei bin das dem den der die ein eine einer es für hat ich im ist kann man mein mit nicht oder sich sie
     sind und von was wenn wer wie wir zu zum zur al como con cual del el ella es esta este hay las lo los mi no
-    para pero por qué se si sin su una y
+    not para pero por qué se si sin su una y
 """
 _STOP_WORDS = frozenset(_COMMON.split())
 
@@ -102,13 +103,18 @@ class Index:
         return [path for (path,) in self._open().execute("SELECT path FROM docs ORDER BY path")]
 
     def search(self, query: str, limit: int) -> Sequence[Row]:
-        """The passages with all words of `query`, or, if there are none, with any; some more, for duplicates."""
+        """The passages with all words of `query`, or, if there are none, with any; each text once."""
         words = _words(query)
-        for joiner in (" AND ", " OR "):
+        for joiner in (" AND ", " OR ") if words else ():
             asked = joiner.join(f'"{word}"' for word in words)
-            rows = self._open().execute(_SEARCH, (asked, limit * 4)).fetchall() if asked else []
-            if rows:
-                return [Row(*row) for row in rows]
+            found: dict[str, Row] = {}
+            for row in self._open().execute(_SEARCH, (asked, MAX_ROWS)):
+                each = Row(*row)
+                found.setdefault(each.text, each)
+                if len(found) == limit:
+                    break
+            if found:
+                return list(found.values())
         return []
 
     def set_aside(self, failure: sqlite3.Error) -> bool:

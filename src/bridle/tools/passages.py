@@ -6,6 +6,7 @@ Markdown has `#` and underlined headings, reStructuredText underlined ones, plai
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 PASSAGE = 1_000  # characters; a paragraph that is longer is cut
 FULL_ENOUGH = 400  # a passage of this length ends with its paragraph
@@ -49,7 +50,7 @@ def headings(lines: Sequence[str], suffix: str) -> list[Heading]:
     found = _hash_headings(lines) if suffix in _MARKDOWN else _underlined(lines, 0) if suffix == ".rst" else iter(())
     answer: list[Heading] = []
     above: list[tuple[int, str]] = []
-    for level, title, line in found:
+    for level, title, line in islice(found, MAX_PASSAGES):
         while above and above[-1][0] >= level:
             above.pop()
         above.append((level, title))

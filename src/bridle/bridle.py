@@ -1,0 +1,371 @@
+"""The house: opens a policy and a store, declares tools, runs flows, attaches foreign agents; the only place that wires."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar, Unpack
+
+from bridle.gateway.cleaning import clean
+from bridle.gateway.gateway import Gateway
+from bridle.gateway.labels import Labels, tool_of
+from bridle.gateway.live import Live
+from bridle.gateway.toolbox import Toolbox
+from bridle.gateway.world import World
+from bridle.modeldesk import ModelDesk
+from bridle.models.port import Model
+from bridle.rules import strict_json
+from bridle.rules.events import Event
+from bridle.rules.failure import BridleError, ControlUnavailable
+from bridle.rules.names import RunId
+from bridle.rules.policy import Policy
+from bridle.rules.run import Phase, RunState
+from bridle.rules.stop import StopNote, StopReason
+from bridle.runs import journey
+from bridle.runs import state as states
+from bridle.runs.attach import Attachment
+from bridle.runs.charter import Charter, Request
+from bridle.runs.ended import Ended
+from bridle.runs.flow import Flow
+from bridle.runs.result import RunResult, read_result, spent_by
+from bridle.runs.run import Run
+from bridle.runs.runner import Runner
+from bridle.runs.signals import RunIsOpen
+from bridle.store.base import Store
+from bridle.store.sqlite import SqliteStore
+
+F = TypeVar("F", bound=Callable[..., object])
+DEFAULT_STORE = "sqlite:///.bridle/bridle.db"
+SWEEP_SECONDS = 0.5  # how often settlements that ride, and wishes of other processes, are looked after
+
+
+class Bridle:
+    """One house under one policy, on one store. `async with Bridle("bridle.yaml") as b` opens and closes it.
+
+    `policy` is a path, a mapping, a Policy, or None, which denies every tool; `store` is "sqlite:///path", ":memory:",
+    or None for BRIDLE_STORE or a file under ./.bridle. `models` lends models by name, `base_urls` says where
+    OpenAI-compatible servers are. Raises BadPolicy, with every mistake of the file.
+    """
+
+    def __init__(
+        self,
+        policy: str | Path | Mapping[str, object] | Policy | None = None,
+        store: str | None = None,
+        *,
+        models: Mapping[str, Model] | None = None,
+        base_urls: Mapping[str, str] | None = None,
+        world: World | None = None,
+    ) -> None:
+        self.policy = _policy(policy)
+        self._place = store or os.environ.get("BRIDLE_STORE") or DEFAULT_STORE
+        self._path = _path(self._place)
+        self._desk = ModelDesk(models or {}, base_urls=base_urls)
+        self._world = world or World()
+        self._charter = Charter(self.policy, self._world)
+        self.toolbox = Toolbox()
+        self._store: Store | None = None
+        self._gateway: Gateway | None = None
+        self._flows: dict[tuple[str, str], Flow] = {}
+        self._working: dict[RunId, asyncio.Task[RunResult]] = {}
+        self._lives: dict[RunId, Live] = {}
+        self._cancelling: set[RunId] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    # Declaring
+
+    def tool(self, name: str, **labels: Unpack[Labels]) -> Callable[[F], F]:
+        """Declare a function as a tool; its signature says what it takes. Without labels it is an untrusted write.
+
+        Raises BridleError for a label that is not one, and for a name that is taken.
+        """
+
+        def declared(function: F) -> F:
+            self.declare(name, function, **labels)
+            return function
+
+        return declared
+
+    def declare(
+        self,
+        name: str,
+        function: Callable[..., object] | None,
+        parameters: Mapping[str, object] | None = None,
+        output: object = None,
+        **labels: Unpack[Labels],
+    ) -> None:
+        """Declare a tool without a decorator; `parameters` and `output` are JSON Schemas or types.
+
+        A tool without a function is performed by the loop that calls it: `run.call(name, args, perform=...)`.
+        """
+        self.toolbox.declare(tool_of(name, labels), function, parameters=parameters, output=output)
+
+    def register(self, flow: Flow) -> Flow:
+        """Make a flow known, so that its open runs are resumed when the house opens. Raises BadFlow."""
+        flow.check()
+        self._flows[flow.name, flow.version] = flow
+        return flow
+
+    # Opening and closing
+
+    async def __aenter__(self) -> "Bridle":
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Open the store and recover what this house left open. Raises StoreUnusable with a sentence."""
+        if self._store is not None:
+            return
+        self._store = SqliteStore(self._path)
+        self._gateway = Gateway(self._store, self.toolbox, self._world)
+        await self._recover()
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def close(self) -> None:
+        """Cancel what still runs, settle what rides, let go of the store."""
+        if self._store is None or self._gateway is None:
+            return
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        working = tuple(self._working.values())
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+        try:
+            await self._gateway.settle_all()
+        except ControlUnavailable:
+            pass  # recovery settles it at the next start
+        await self._desk.aclose()
+        await self._store.close()
+        self._store = self._gateway = self._sweeper = None
+
+    @property
+    def store(self) -> Store:
+        """The open store. Raises BridleError before `async with`."""
+        if self._store is None:
+            raise BridleError("this house is not open; use `async with Bridle(...) as b:`")
+        return self._store
+
+    @property
+    def gateway(self) -> Gateway:
+        """The door of this house, while it is open."""
+        assert self._gateway is not None, "the store was opened without its gateway"
+        return self._gateway
+
+    # Running
+
+    async def run(
+        self, flow: Flow, input: object = None, *, tenant: str = "default", by: str = "local", key: str | None = None
+    ) -> RunResult:
+        """Run a flow to its end; a stop is a result, never an exception.
+
+        The same `key` is the same run, for ever; without one, the same request joins a run that is open. Raises BadFlow,
+        and ControlUnavailable when the run cannot even be started.
+        """
+        self.register(flow)
+        await self.open()
+        runner = Runner(self.gateway, self._desk)
+        policy = self._charter.of(tenant, flow.name)
+        words, state, problem = _input(flow, input)
+        opening = self._charter.opening(Request("flow", flow.name, flow.version, tenant, by, key or "", words))
+        if problem is not None:
+            return await self._rejected(opening, problem)
+        opening = replace(opening, finalise=runner.reserve(flow, policy))
+        entry = runner.entry(flow, flow.steps[flow.start], policy, state)
+        opened = await journey.open_run(self.store, self._world, opening, entry)
+        if isinstance(opened, RunState):
+            return await self._joined(opened)
+        return await self._led(self._start(opened, flow, state))
+
+    def _start(self, live: Live, flow: Flow, state: object) -> "asyncio.Task[RunResult]":
+        task = asyncio.create_task(self._driven(live, flow, state))
+        self._working[live.run] = task
+        self._lives[live.run] = live
+        return task
+
+    async def _driven(self, live: Live, flow: Flow, state: object) -> RunResult:
+        runner = Runner(self.gateway, self._desk)
+        try:
+            ended = await runner.drive(live, flow, state)
+        except asyncio.CancelledError:
+            if live.run not in self._cancelling:
+                raise
+            return read_result(self.store, live.run)
+        finally:
+            self._working.pop(live.run, None)
+            self._lives.pop(live.run, None)
+            self._cancelling.discard(live.run)
+        return self._told(live, ended)
+
+    def _told(self, live: Live, ended: Ended) -> RunResult:
+        """The result from the store; or, when that is out of reach, from what this process knows."""
+        if live.state.stop is not None:
+            return read_result(self.store, live.run)
+        said = strict_json.parse(strict_json.canonical(clean(ended.said, max_bytes=1_000_000)), max_bytes=1_000_001)
+        return RunResult(live.run, ended.note.status, ended.note, None, said, spent_by(live.state), "")
+
+    async def _led(self, task: "asyncio.Task[RunResult]") -> RunResult:
+        """Wait for a run of one's own: who stops waiting, cancels it."""
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+
+    async def _joined(self, earlier: RunState) -> RunResult:
+        """The result of a run that was there already; an open one that nobody works on is resumed."""
+        task = self._working.get(earlier.run)
+        if task is None and earlier.phase is not Phase.STOPPED:
+            task = await self._resume(earlier)
+        if task is not None:
+            return await asyncio.shield(task)
+        return read_result(self.store, earlier.run)
+
+    async def _rejected(self, opening: journey.Opening, problem: str) -> RunResult:
+        opened = await journey.open_run(self.store, self._world, opening, None)
+        if isinstance(opened, RunState):
+            return await self._joined(opened)
+        note = StopNote(StopReason.INPUT_REJECTED, {"error": problem})
+        await journey.close_run(self.store, self._world, opened, note, None)
+        return read_result(self.store, opened.run)
+
+    def attach(
+        self, *, agent: str, task: str = "", tenant: str = "default", by: str = "local", key: str | None = None
+    ) -> Attachment:
+        """A run for somebody else's loop: `async with b.attach(agent="support", task="...") as run`.
+
+        Raises RunIsOpen when a run of this key is open, and BridleError when one has ended.
+        """
+
+        async def opened() -> tuple[Live, Run]:
+            await self.open()
+            key_or_fresh = key or self._world.fresh(16).hex()  # a foreign loop is never joined by chance
+            opening = self._charter.opening(Request("attach", agent, "", tenant, by, key_or_fresh, task.encode()))
+            found = await journey.open_run(self.store, self._world, opening, None)
+            if isinstance(found, RunState):
+                if found.phase is not Phase.STOPPED:
+                    raise RunIsOpen(found.run)
+                raise BridleError(f"run {found.run} had this key and has ended; its result is b.result({found.run!r})")
+            self._lives[found.run] = found
+            return found, Run(found, self.gateway, self._desk)
+
+        async def closed(live: Live, ended: Ended) -> RunResult:
+            self._lives.pop(live.run, None)
+            return self._told(live, await Runner(self.gateway, self._desk).close(live, ended))
+
+        return Attachment(opened, closed)
+
+    # Looking and stopping
+
+    async def result(self, run_id: str) -> RunResult:
+        """The result of a run, after its end if it is open in this process. Raises UnknownRun."""
+        task = self._working.get(RunId(run_id))
+        return await asyncio.shield(task) if task is not None else read_result(self.store, RunId(run_id))
+
+    async def cancel(self, run_id: str, by: str = "local") -> RunResult:
+        """Stop a run: nothing new is admitted, what is in flight is cancelled. Raises UnknownRun."""
+        run = RunId(run_id)
+        note = StopNote(StopReason.CANCELLED, {"by": by})
+        live, task = self._lives.get(run), self._working.get(run)
+        if live is not None:
+            await self.gateway.halt(live, note)
+            if task is not None:
+                self._cancelling.add(run)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        elif self.store.recorded(run).state.phase is not Phase.STOPPED:
+            orphan = await journey.take_over(self.store, self._world, run, self._charter.kept(self.store, run))
+            await journey.close_run(self.store, self._world, orphan, note, None)
+        return read_result(self.store, run)
+
+    async def events(self, run_id: str, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
+        """The journal of a run as it grows, with sequence numbers; ends after the terminal event. Raises UnknownRun."""
+        run, seen = RunId(run_id), after
+        while True:  # ends: every run ends
+            for entry in self.store.journal(run, seen):
+                seen = entry.seq
+                yield entry.seq, entry.event
+            if self.store.recorded(run).state.phase is Phase.STOPPED:
+                return
+            await asyncio.sleep(0.05)
+
+    def awaiting(self, run_id: str) -> list[tuple[str, int]]:
+        """What a run of this process waits for now: names, and since when in Unix milliseconds."""
+        live = self._lives.get(RunId(run_id))
+        return [(str(flying.tool), flying.since) for flying in live.flying.values()] if live is not None else []
+
+    def progress(self) -> list[RunState]:
+        """The runs that this process works on, as they stand."""
+        return [live.state for live in self._lives.values()]
+
+    # Recovering
+
+    async def _recover(self) -> None:
+        """Everything open in a store that this process alone writes was left behind by one that died."""
+        for line in self.store.runs(limit=10_000, only_open=True):
+            state = line.state
+            if state.loop == "attach":
+                lost = await journey.take_over(
+                    self.store, self._world, state.run, self._charter.kept(self.store, state.run)
+                )
+                note = StopNote(StopReason.WORKER_LOST)
+                await journey.close_run(self.store, self._world, lost, note, None)
+            elif (state.name, state.version) in self._flows:
+                await self._resume(state)
+
+    async def _resume(self, state: RunState) -> "asyncio.Task[RunResult]":
+        flow = self._flows.get((state.name, state.version))
+        if flow is None:
+            raise BridleError(
+                f"run {state.run} is of the flow {state.name} {state.version}, which nobody registered here"
+            )
+        live = await journey.take_over(self.store, self._world, state.run, self._charter.kept(self.store, state.run))
+        if live.state.entered == 0:
+            return self._start(live, flow, None)
+        return self._start(live, flow, Runner(self.gateway, self._desk).kept(live, flow))
+
+    async def _sweep(self) -> None:
+        while True:  # ends: cancelled when the house closes
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                await self.gateway.settle_all()
+                for run, by in self.store.wishes():
+                    if run in self._lives:
+                        await self.cancel(run, by)
+            except ControlUnavailable:
+                continue  # the runs find out by themselves, at their next admission
+
+
+def _policy(given: str | Path | Mapping[str, object] | Policy | None) -> Policy:
+    if isinstance(given, Policy):
+        return given
+    if given is None:
+        return Policy()
+    from bridle.config import load_policy
+
+    return load_policy(given if isinstance(given, Mapping) else Path(given)).policy
+
+
+def _path(place: str) -> Path | None:
+    if place == ":memory:":
+        return None
+    if place.startswith("sqlite:///"):
+        return Path(place.removeprefix("sqlite:///"))
+    raise BridleError(f"{place!r} is no store: write sqlite:///path/to/file.db or :memory:")
+
+
+def _input(flow: Flow, given: object) -> tuple[bytes, object, str | None]:
+    """The input as bytes, the state it makes, and what is wrong with it."""
+    try:
+        state = states.build(flow.state, given if given is not None else {})
+        return states.dump(state), state, None
+    except states.BadInput as error:
+        return json.dumps(repr(given)[:2_000]).encode(), None, str(error)

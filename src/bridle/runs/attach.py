@@ -1,0 +1,75 @@
+"""A door for loops that are not ours: a run that a foreign agent drives, closed with one reason however it leaves."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+
+from bridle.gateway.live import Live
+from bridle.rules.stop import StopNote, StopReason
+from bridle.runs.ended import Ended
+from bridle.runs.result import RunResult
+from bridle.runs.run import Run
+from bridle.runs.runner import OK, broken
+from bridle.runs.signals import Denied, Stop
+
+Opened = Callable[[], Awaitable[tuple[Live, Run]]]
+Closed = Callable[[Live, Ended], Awaitable[RunResult]]
+
+
+class Attachment:
+    """`async with b.attach(...) as run`: a stop ends the block quietly, and `run.result` says why.
+
+    An ordinary exception that leaves the block ends the run `internal_error` and is raised again; a cancellation ends
+    it `cancelled` and is raised again.
+    """
+
+    def __init__(self, opened: Opened, closed: Closed) -> None:
+        self._opened = opened
+        self._closed = closed
+        self._live: Live | None = None
+        self._run: Run | None = None
+
+    async def __aenter__(self) -> Run:
+        self._live, self._run = await self._opened()
+        return self._run
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        assert self._live is not None
+        assert self._run is not None
+        ended, is_ours = _ending(self._run, self._live, raised)
+        self._run.set_result(await asyncio.shield(self._closed(self._live, ended)))
+        return is_ours
+
+
+def _ending(run: Run, live: Live, raised: BaseException | None) -> tuple[Ended, bool]:
+    """What the block came to, and whether its exception was only our messenger."""
+    stop = _stop_in(raised)
+    if raised is None:
+        return run.ended(OK), False
+    if stop is not None:
+        return Ended(stop.note, run.ended(OK).said), _only_stops(raised)
+    if isinstance(raised, Denied):
+        return Ended(StopNote(raised.reason, raised.detail), run.ended(OK).said, raised), False
+    if isinstance(raised, Exception):
+        return Ended(broken(raised, live), run.ended(OK).said, raised), False
+    return Ended(StopNote(StopReason.CANCELLED), run.ended(OK).said, raised), False
+
+
+def _stop_in(raised: BaseException | None) -> Stop | None:
+    """A stop, also where a task group wrapped it."""
+    if isinstance(raised, Stop):
+        return raised
+    if isinstance(raised, BaseExceptionGroup):
+        inner = raised.subgroup(Stop)
+        while isinstance(inner, BaseExceptionGroup):  # ends: groups nest finitely
+            inner = inner.exceptions[0]
+        return inner if isinstance(inner, Stop) else None
+    return None
+
+
+def _only_stops(raised: BaseException) -> bool:
+    if isinstance(raised, BaseExceptionGroup):
+        return raised.split(Stop)[1] is None
+    return isinstance(raised, Stop)
