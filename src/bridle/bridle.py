@@ -187,8 +187,16 @@ class Bridle:
     def _start(self, live: Live, flow: Flow, state: object) -> "asyncio.Task[RunResult]":
         task = asyncio.create_task(self._driven(live, flow, state))
         self._working[live.run] = task
-        self._lives[live.run] = live
+        self._present(live)
         return task
+
+    def _present(self, live: Live) -> None:
+        self._lives[live.run] = live
+        self.store.crowd = len(self._lives)
+
+    def _gone(self, live: Live) -> None:
+        self._lives.pop(live.run, None)
+        self.store.crowd = len(self._lives)
 
     async def _driven(self, live: Live, flow: Flow, state: object) -> RunResult:
         runner = Runner(self.gateway, self._desk)
@@ -200,7 +208,7 @@ class Bridle:
             return read_result(self.store, live.run)
         finally:
             self._working.pop(live.run, None)
-            self._lives.pop(live.run, None)
+            self._gone(live)
             self._cancelling.discard(live.run)
         return self._told(live, ended)
 
@@ -254,11 +262,11 @@ class Bridle:
                 if found.phase is not Phase.STOPPED:
                     raise RunIsOpen(found.run)
                 raise BridleError(f"run {found.run} had this key and has ended; its result is b.result({found.run!r})")
-            self._lives[found.run] = found
+            self._present(found)
             return found, Run(found, self.gateway, self._desk)
 
         async def closed(live: Live, ended: Ended) -> RunResult:
-            self._lives.pop(live.run, None)
+            self._gone(live)
             return self._told(live, await Runner(self.gateway, self._desk).close(live, ended))
 
         return Attachment(opened, closed)

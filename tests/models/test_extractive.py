@@ -130,7 +130,7 @@ async def test_a_tool_that_does_something_else_is_left_alone(offer: ToolOffer) -
 
 async def test_it_asks_for_tools_in_a_few_turns_at_most() -> None:
     messages: list[Message] = [TASK]
-    for turn in range(20):
+    for _ in range(MAX_TURNS + 1):
         reply = await ask(*messages)
         if not reply.uses:
             break
@@ -138,7 +138,6 @@ async def test_it_asks_for_tools_in_a_few_turns_at_most() -> None:
         messages += [observed(use.id, "refused: tool_unavailable (kb). It may work later.") for use in reply.uses]
     else:
         pytest.fail("it never answered")
-    assert turn <= MAX_TURNS
 
 
 async def test_a_text_cannot_pass_for_a_citation_of_ours_or_move_the_cursor() -> None:

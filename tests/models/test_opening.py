@@ -1,5 +1,8 @@
 """From a name to a model, and where a key may go."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,6 +119,14 @@ def test_an_address_with_a_password_in_it_is_refused_and_not_repeated(url: str) 
         with pytest.raises(UnknownModel) as caught:
             open_model(f"openai:m@{url}", secrets=KEYS.get)
         assert "hunter2" not in str(caught.value)
+
+
+def test_the_room_opens_without_the_heavy_libraries() -> None:
+    heavy = "{'httpx2', 'genai_prices', 'ruamel', 'pydantic'}"
+    code = f"import sys, bridle.models; sys.exit(' '.join({heavy} & sys.modules.keys()) or 0)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_script_that_is_not_there_is_an_os_error() -> None:

@@ -5,6 +5,7 @@ import gzip
 import re
 import ssl
 import time
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -288,8 +289,12 @@ async def test_a_packed_page_is_unpacked() -> None:
 
 async def test_a_gzip_bomb_is_unpacked_up_to_the_cap_only() -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
+    tracemalloc.start()
     page = await get(*answer(bomb, content_encoding="gzip"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
     assert (page.bytes, page.truncated) == (100_000, True)
+    assert peak < 10_000_000
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "gzip, gzip", "zstd"])

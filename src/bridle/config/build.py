@@ -2,8 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
-from bridle.config.grammar import KILL_WORDS, Budgets, Caps, GroupRules, ModelSettings, NodeRules, PolicyFile, ToolSettings
+from bridle.config.grammar import (
+    KILL_WORDS,
+    Budgets,
+    Caps,
+    GroupRules,
+    ModelSettings,
+    NodeRules,
+    PolicyFile,
+    ToolSettings,
+)
 from bridle.config.schemas import canonical
 from bridle.rules.names import (
     MODEL_CALLS,
@@ -49,6 +59,8 @@ WINDOWS = (Window.MINUTE, Window.DAY, Window.MONTH)
 KILL_LEVELS: Mapping[str, KillLevel] = dict(
     zip(KILL_WORDS, (KillLevel.WRITES, KillLevel.EXPENSIVE, KillLevel.ALL), strict=True)
 )
+T = TypeVar("T")
+
 _TOKENS = 1_000_000  # the tokens that a price is given for
 
 
@@ -58,7 +70,6 @@ def policy_of(file: PolicyFile) -> Policy:
     flows = {**file.flows, **file.agents}
     extra = file.tools.__pydantic_extra__
     kill = file.kill_switch.mode_when_enabled
-    refusals, approval = file.budgets.max_refusals, file.writes.require_approval
     return Policy(
         allow=_tools(file.tools.allow),
         deny=_tools(file.tools.deny),
@@ -69,8 +80,8 @@ def policy_of(file: PolicyFile) -> Policy:
         flows={name: _narrowing(rules) for name, rules in flows.items()},
         nodes={name: _narrowing(rules) for name, rules in file.nodes.items()},
         caps=tuple(_all_caps(file, flows)),
-        require_approval=default.require_approval if approval is None else approval,
-        max_refusals=default.max_refusals if refusals is None else refusals,
+        require_approval=_or(file.writes.require_approval, default.require_approval),
+        max_refusals=_or(file.budgets.max_refusals, default.max_refusals),
         kill_level=default.kill_level if kill is None else KILL_LEVELS[kill],
         enforcement=default.enforcement if file.enforcement is None else Enforcement(file.enforcement),
         track=tuple(dict.fromkeys(file.monitoring.track)),
@@ -92,8 +103,21 @@ def limits_patch(budgets: Budgets) -> dict[str, int]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _limits(budgets: Budgets) -> Limits:
-    return replace(Policy().limits, **limits_patch(budgets))
+def _limits(said: Budgets) -> Limits:
+    default = Limits()
+    return Limits(
+        max_steps=_or(said.max_steps, default.max_steps),
+        max_seconds=_or(said.max_seconds, default.max_seconds),
+        max_model_calls=_or(said.max_model_calls, default.max_model_calls),
+        max_tool_calls=_or(said.max_tool_calls, default.max_tool_calls),
+        max_tokens=_or(said.max_tokens, default.max_tokens),
+        max_usd=UsdNanos(_or(said.max_usd, default.max_usd)),
+    )
+
+
+def _or(said: T | None, default: T) -> T:
+    """What the file says, or the safe default; 0 and false are said too."""
+    return default if said is None else said
 
 
 def _narrowing(rules: GroupRules | NodeRules) -> Narrowing:
@@ -148,8 +172,8 @@ def _price(settings: ModelSettings) -> ModelPrice:
     price = ModelPrice(_per_token(settings.usd_per_million_in), _per_token(settings.usd_per_million_out))
     return replace(
         price,
-        context_tokens=price.context_tokens if settings.context_tokens is None else settings.context_tokens,
-        max_output=price.max_output if settings.max_output is None else settings.max_output,
+        context_tokens=_or(settings.context_tokens, price.context_tokens),
+        max_output=_or(settings.max_output, price.max_output),
     )
 
 

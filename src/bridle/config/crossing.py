@@ -42,8 +42,7 @@ def _allowed_and_denied(tree: Tree, keys: Keys) -> None:
 
 def _tool(tree: Tree, name: str) -> None:
     """The name of a tool that has settings, and the schemas among them."""
-    settings = tree.mapping(("tools", name))
-    if settings:
+    if isinstance(tree.mapping(("tools",))[name], dict):
         try:
             _TOOL.validate_python(name)
         except ValidationError as error:

@@ -37,7 +37,7 @@ class Mode(Section):
     """How runs are driven."""
 
     default: Annotated[str, choice("explicit_flow")] = Field(
-        "explicit_flow", description="An explicit flow of steps; the only value there is."
+        default="explicit_flow", description="An explicit flow of steps; the only value there is."
     )
 
 
@@ -45,7 +45,9 @@ class Autonomy(Section):
     """Where a model may choose the next step."""
 
     allowed_for: list[Annotated[str, choice("investigation_nodes")]] = Field(
-        ["investigation_nodes"], description="Only inside investigation nodes; the only value there is.", min_length=1
+        default=["investigation_nodes"],
+        description="Only inside investigation nodes; the only value there is.",
+        min_length=1,
     )
 
 
@@ -54,14 +56,15 @@ class Budgets(Section):
 
     noun: ClassVar[str] = "a limit"
 
-    max_steps: Count = Field(None, description="Flow steps entered and model requests made. Default 30.")
-    max_seconds: Seconds = Field(None, description="Seconds of active time. Default 90.")
-    max_model_calls: Count = Field(None, description="Requests to models. Default 30.")
-    max_tool_calls: Count = Field(None, description="Calls of tools. Default 15.")
-    max_tokens: Count = Field(None, description="Tokens in and out together. Default 500000.")
-    max_usd: Dollars = Field(None, description='Dollars, such as "0.20". Default 1.00.')
+    max_steps: Count = Field(default=None, description="Flow steps entered and model requests made. Default 30.")
+    max_seconds: Seconds = Field(default=None, description="Seconds of active time. Default 90.")
+    max_model_calls: Count = Field(default=None, description="Requests to models. Default 30.")
+    max_tool_calls: Count = Field(default=None, description="Calls of tools. Default 15.")
+    max_tokens: Count = Field(default=None, description="Tokens in and out together. Default 500000.")
+    max_usd: Dollars = Field(default=None, description='Dollars, such as "0.20". Default 1.00.')
     max_refusals: CountOrZero = Field(
-        None, description="Refused calls that the model is told about; 0: the first refusal stops the run. Default 3."
+        default=None,
+        description="Refused calls that the model is told about; 0: the first refusal stops the run. Default 3.",
     )
 
 
@@ -70,48 +73,48 @@ class Caps(Section):
 
     noun: ClassVar[str] = "a limit"
 
-    max_usd_per_minute: Dollars = Field(None, description="Dollars a minute.")
-    max_usd_per_day: Dollars = Field(None, description="Dollars a day. Default 100 for the house.")
-    max_usd_per_month: Dollars = Field(None, description="Dollars a month.")
-    max_tool_calls_per_minute: Count = Field(None, description="Tool calls a minute.")
-    max_tool_calls_per_day: Count = Field(None, description="Tool calls a day.")
-    max_tool_calls_per_month: Count = Field(None, description="Tool calls a month.")
-    max_model_calls_per_minute: Count = Field(None, description="Model requests a minute.")
-    max_model_calls_per_day: Count = Field(None, description="Model requests a day.")
-    max_model_calls_per_month: Count = Field(None, description="Model requests a month.")
-    max_tokens_in_per_minute: Count = Field(None, description="Tokens sent to models a minute.")
-    max_tokens_in_per_day: Count = Field(None, description="Tokens sent to models a day.")
-    max_tokens_in_per_month: Count = Field(None, description="Tokens sent to models a month.")
-    max_tokens_out_per_minute: Count = Field(None, description="Tokens written by models a minute.")
-    max_tokens_out_per_day: Count = Field(None, description="Tokens written by models a day.")
-    max_tokens_out_per_month: Count = Field(None, description="Tokens written by models a month.")
-    max_steps_per_minute: Count = Field(None, description="Steps a minute.")
-    max_steps_per_day: Count = Field(None, description="Steps a day.")
-    max_steps_per_month: Count = Field(None, description="Steps a month.")
-    max_writes_per_minute: Count = Field(None, description="Writes a minute.")
-    max_writes_per_day: Count = Field(None, description="Writes a day.")
-    max_writes_per_month: Count = Field(None, description="Writes a month.")
+    max_usd_per_minute: Dollars = Field(default=None, description="Dollars a minute.")
+    max_usd_per_day: Dollars = Field(default=None, description="Dollars a day. Default 100 for the house.")
+    max_usd_per_month: Dollars = Field(default=None, description="Dollars a month.")
+    max_tool_calls_per_minute: Count = Field(default=None, description="Tool calls a minute.")
+    max_tool_calls_per_day: Count = Field(default=None, description="Tool calls a day.")
+    max_tool_calls_per_month: Count = Field(default=None, description="Tool calls a month.")
+    max_model_calls_per_minute: Count = Field(default=None, description="Model requests a minute.")
+    max_model_calls_per_day: Count = Field(default=None, description="Model requests a day.")
+    max_model_calls_per_month: Count = Field(default=None, description="Model requests a month.")
+    max_tokens_in_per_minute: Count = Field(default=None, description="Tokens sent to models a minute.")
+    max_tokens_in_per_day: Count = Field(default=None, description="Tokens sent to models a day.")
+    max_tokens_in_per_month: Count = Field(default=None, description="Tokens sent to models a month.")
+    max_tokens_out_per_minute: Count = Field(default=None, description="Tokens written by models a minute.")
+    max_tokens_out_per_day: Count = Field(default=None, description="Tokens written by models a day.")
+    max_tokens_out_per_month: Count = Field(default=None, description="Tokens written by models a month.")
+    max_steps_per_minute: Count = Field(default=None, description="Steps a minute.")
+    max_steps_per_day: Count = Field(default=None, description="Steps a day.")
+    max_steps_per_month: Count = Field(default=None, description="Steps a month.")
+    max_writes_per_minute: Count = Field(default=None, description="Writes a minute.")
+    max_writes_per_day: Count = Field(default=None, description="Writes a day.")
+    max_writes_per_month: Count = Field(default=None, description="Writes a month.")
 
 
 class FewerTools(Section):
     """What a tenant, a flow or a node takes away from the tools of the house."""
 
-    allow: list[Tool] = Field([], description="Only these of what the house allows; absent: all of them.")
-    deny: list[Tool] = Field([], description="None of these.")
+    allow: list[Tool] = Field(default=[], description="Only these of what the house allows; absent: all of them.")
+    deny: list[Tool] = Field(default=[], description="None of these.")
 
 
 class Writes(Section):
     """What happens before a call changes something."""
 
-    require_approval: Flag = Field(None, description="Whether every write waits for a person. Default true.")
+    require_approval: Flag = Field(default=None, description="Whether every write waits for a person. Default true.")
 
 
 class NodeRules(Section):
     """What one node of a flow takes away."""
 
-    budgets: Budgets = Field(Budgets(), description="Smaller limits for the time in this node.")
-    tools: FewerTools = Field(FewerTools(), description="Fewer tools.")
-    writes: Writes = Field(Writes(), description="Whether writes wait for a person here.")
+    budgets: Budgets = Field(default=Budgets(), description="Smaller limits for the time in this node.")
+    tools: FewerTools = Field(default=FewerTools(), description="Fewer tools.")
+    writes: Writes = Field(default=Writes(), description="Whether writes wait for a person here.")
 
 
 class GroupRules(Caps):
@@ -119,9 +122,9 @@ class GroupRules(Caps):
 
     noun: ClassVar[str] = "a setting"
 
-    budgets: Budgets = Field(Budgets(), description="Smaller limits for each run.")
-    tools: FewerTools = Field(FewerTools(), description="Fewer tools.")
-    writes: Writes = Field(Writes(), description="Whether writes wait for a person here.")
+    budgets: Budgets = Field(default=Budgets(), description="Smaller limits for each run.")
+    tools: FewerTools = Field(default=FewerTools(), description="Fewer tools.")
+    writes: Writes = Field(default=Writes(), description="Whether writes wait for a person here.")
 
 
 class ToolSettings(Section):
@@ -129,21 +132,23 @@ class ToolSettings(Section):
 
     noun: ClassVar[str] = "a setting of a tool"
 
-    effect: Annotated[str | None, choice(*Effect)] = Field(None, description="What a call does to the world.")
-    source: Annotated[str | None, choice(*Source)] = Field(None, description="Who may have written what it returns.")
-    confidentiality: Annotated[str | None, choice(*Confidentiality)] = Field(
-        None, description="Who may read what it returns."
+    effect: Annotated[str | None, choice(*Effect)] = Field(default=None, description="What a call does to the world.")
+    source: Annotated[str | None, choice(*Source)] = Field(
+        default=None, description="Who may have written what it returns."
     )
-    cost: DollarsOrZero = Field(None, description='What one call costs at most, such as "$0.002".')
-    timeout: Duration = Field(None, description='Seconds, or text with a unit, such as "10s".')
-    concurrency: Count = Field(None, description="Calls in flight at the same time, over all runs of a tenant.")
-    max_calls: Count = Field(None, description="Calls in one run.")
-    max_bytes: Count = Field(None, description="A larger output is refused.")
-    show_bytes: Count = Field(None, description="How much of an output the model is shown.")
-    reuse: Reuse = Field(None, description="How long the result of an identical read stands: run, never, or a duration.")
-    expensive: Flag = Field(None, description="Whether the level `expensive` of the kill switch takes it away.")
-    args: Fragment = Field(None, description="A JSON Schema that the arguments of every call must satisfy.")
-    output: Fragment = Field(None, description="A JSON Schema that every output must satisfy.")
+    confidentiality: Annotated[str | None, choice(*Confidentiality)] = Field(
+        default=None, description="Who may read what it returns."
+    )
+    cost: DollarsOrZero = Field(default=None, description='What one call costs at most, such as "$0.002".')
+    timeout: Duration = Field(default=None, description='Seconds, or text with a unit, such as "10s".')
+    concurrency: Count = Field(default=None, description="Calls in flight at the same time, over all runs of a tenant.")
+    max_calls: Count = Field(default=None, description="Calls in one run.")
+    max_bytes: Count = Field(default=None, description="A larger output is refused.")
+    show_bytes: Count = Field(default=None, description="How much of an output the model is shown.")
+    reuse: Reuse = Field(default=None, description="How long the result of an identical read may stand for it.")
+    expensive: Flag = Field(default=None, description="Whether the level `expensive` of the kill switch takes it away.")
+    args: Fragment = Field(default=None, description="A JSON Schema that the arguments of every call must satisfy.")
+    output: Fragment = Field(default=None, description="A JSON Schema that every output must satisfy.")
 
 
 class Tools(Section):
@@ -152,8 +157,8 @@ class Tools(Section):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, ToolSettings] = Field(init=False)
 
-    allow: list[Tool] = Field([], description="The tools that may be called; every other one is denied.")
-    deny: list[Tool] = Field([], description="Tools that may not be called, whatever else is said.")
+    allow: list[Tool] = Field(default=[], description="The tools that may be called; every other one is denied.")
+    deny: list[Tool] = Field(default=[], description="Tools that may not be called, whatever else is said.")
 
 
 class ModelSettings(Section):
@@ -163,21 +168,23 @@ class ModelSettings(Section):
 
     usd_per_million_in: Price = Field(description="Dollars for a million tokens in.")
     usd_per_million_out: Price = Field(description="Dollars for a million tokens out.")
-    context_tokens: Count = Field(None, description="Tokens that it can read at once. Default 128000.")
-    max_output: Count = Field(None, description="Tokens that it may write in one reply. Default 4096.")
+    context_tokens: Count = Field(default=None, description="Tokens that it can read at once. Default 128000.")
+    max_output: Count = Field(default=None, description="Tokens that it may write in one reply. Default 4096.")
 
 
 class Monitoring(Section):
     """What `bridle show` and the metrics report."""
 
-    track: list[Annotated[str, choice(*Policy().track)]] = Field(list(Policy().track), description="Default: all.")
+    track: list[Annotated[str, choice(*Policy().track)]] = Field(
+        default=list(Policy().track), description="Default: all."
+    )
 
 
 class KillSwitch(Section):
     """What the kill switch takes away when nobody names a level."""
 
     mode_when_enabled: Annotated[str | None, choice(*KILL_WORDS)] = Field(
-        None, description="Default disable_writes; each level includes the ones before it."
+        default=None, description="Default disable_writes; each level includes the ones before it."
     )
 
 
@@ -186,22 +193,28 @@ class PolicyFile(Section):
 
     noun: ClassVar[str] = "a section of a policy"
 
-    mode: Mode = Field(Mode(), description="How runs are driven.")
+    mode: Mode = Field(default=Mode(), description="How runs are driven.")
     enforcement: Annotated[str | None, choice(*Enforcement)] = Field(
-        None, description="enforce (default): a refusal holds. observe: it is only written down."
+        default=None, description="enforce (default): a refusal holds. observe: it is only written down."
     )
-    autonomy: Autonomy = Field(Autonomy(), description="Where a model may choose the next step.")
-    budgets: Budgets = Field(Budgets(), description="The hard limits of one run.")
-    house: Caps = Field(Caps(), description="What all runs together may use.")
-    tenants: dict[Name, GroupRules] = Field({}, description="What each tenant may use; by its name.")
-    flows: dict[Name, GroupRules] = Field({}, description="What each flow or attached agent may use; by its name.")
-    agents: dict[Name, GroupRules] = Field({}, description="Another word for `flows`.")
-    nodes: dict[Name, NodeRules] = Field({}, description='What single nodes take away; by "node" or "flow.node".')
-    tools: Tools = Field(Tools(), description="Which tools may be called, and how.")
-    writes: Writes = Field(Writes(), description="What happens before a call changes something.")
-    models: dict[Name, ModelSettings] = Field({}, description='Prices and sizes of models; by "provider:model".')
-    monitoring: Monitoring = Field(Monitoring(), description="What `bridle show` and the metrics report.")
-    kill_switch: KillSwitch = Field(KillSwitch(), description="What the kill switch takes away.")
+    autonomy: Autonomy = Field(default=Autonomy(), description="Where a model may choose the next step.")
+    budgets: Budgets = Field(default=Budgets(), description="The hard limits of one run.")
+    house: Caps = Field(default=Caps(), description="What all runs together may use.")
+    tenants: dict[Name, GroupRules] = Field(default={}, description="What each tenant may use; by its name.")
+    flows: dict[Name, GroupRules] = Field(
+        default={}, description="What each flow or attached agent may use; by its name."
+    )
+    agents: dict[Name, GroupRules] = Field(default={}, description="Another word for `flows`.")
+    nodes: dict[Name, NodeRules] = Field(
+        default={}, description='What single nodes take away; by "node" or "flow.node".'
+    )
+    tools: Tools = Field(default=Tools(), description="Which tools may be called, and how.")
+    writes: Writes = Field(default=Writes(), description="What happens before a call changes something.")
+    models: dict[Name, ModelSettings] = Field(
+        default={}, description='Prices and sizes of models; by "provider:model".'
+    )
+    monitoring: Monitoring = Field(default=Monitoring(), description="What `bridle show` and the metrics report.")
+    kill_switch: KillSwitch = Field(default=KillSwitch(), description="What the kill switch takes away.")
 
 
 def json_schema() -> dict[str, object]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 Keys = tuple[str | int, ...]  # the way from the root of a policy to one value: names, and places in lists from 0
+Found = tuple[Keys, str, str]  # where, message, hint: a mistake before it has its line
 
 MOST_SHOWN = 60  # characters of somebody's text that a message repeats
 

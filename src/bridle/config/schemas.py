@@ -7,7 +7,7 @@ from math import isfinite
 
 from jsonschema_rs import ValidationError, validator_for
 
-from bridle.config.mistake import Keys, did_you_mean, printable
+from bridle.config.mistake import Found, Keys, did_you_mean, printable
 
 _OF_NAMES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 _OF_LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
@@ -25,8 +25,6 @@ _PLAIN = frozenset({
 KEYWORDS = _OF_NAMES | _OF_LIST | _OF_ONE | _PLAIN
 _IN_PLACE = ("allOf", "anyOf", "oneOf")  # their schemas speak of the same value
 _MOST_REFERENCES = 16
-
-Found = tuple[Keys, str, str]  # where in the schema, message, hint
 
 
 def canonical(schema: Mapping[str, object]) -> str:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from bridle.config.mistake import Keys, Mistake, Severity, printable, shown, spelled
 
 Position = tuple[int, int]  # line and column, both from 1
-Value: TypeAlias = "None | bool | int | float | Decimal | str | list[Value] | dict[str, Value]"
+Value: TypeAlias = "bool | int | float | Decimal | str | list[Value] | dict[str, Value] | None"
 
 MOST_DEEP = 32
 MOST_VALUES = 50_000

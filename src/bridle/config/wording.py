@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import get_args, get_origin
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from bridle.config.grammar import Budgets, GroupRules, PolicyFile, Section, Tools, ToolSettings
 from bridle.config.mistake import Keys, did_you_mean, shown
@@ -19,12 +20,17 @@ def parsed(tree: Tree) -> PolicyFile | None:
         return PolicyFile.model_validate(tree.value)
     except ValidationError as error:
         found = [(_keys(wrong["loc"]), wrong) for wrong in error.errors(include_url=False)]
-        in_order = sorted((each for each in found if not tree.is_hole(each[0])), key=lambda each: tree.at(each[0]))
+        in_order = sorted((each for each in found if _is_news(tree, *each)), key=lambda each: tree.at(each[0]))
         for keys, wrong in in_order[:MOST_MISTAKES]:
             tree.add(keys, *_said(wrong["type"], keys, wrong["input"], wrong.get("ctx", {})))
         for keys, _ in in_order[MOST_MISTAKES:]:
             tree.add(keys, "is wrong too")  # only counted: guessing at words takes time
         return None
+
+
+def _is_news(tree: Tree, keys: Keys, wrong: ErrorDetails) -> bool:
+    """Whether a mistake is about a value that could be read, or about the key before it."""
+    return not tree.is_hole(keys[:-1] if wrong["type"] == "extra_forbidden" else keys)
 
 
 def _keys(loc: Keys) -> Keys:

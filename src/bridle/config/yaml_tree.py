@@ -56,7 +56,9 @@ def read_yaml(text: str, name: str) -> Tree:
         tree.add((), f"could not be read as YAML: {message}", hint, position)
     except _ALSO_RAISED:
         tree.is_whole = False
-        tree.add((), "could not be read as YAML after this place", "look for an odd escape or directive", reader.position)
+        tree.add(
+            (), "could not be read as YAML after this place", "look for an odd escape or directive", reader.position
+        )
     return tree
 
 
@@ -193,7 +195,7 @@ class _TooLong:
     """A number that nobody means."""
 
 
-def _resolved(text: str) -> None | bool | int | Decimal | str | _TooLong:
+def _resolved(text: str) -> bool | int | Decimal | str | _TooLong | None:
     """What a plain scalar is, by the core schema of YAML 1.2 (section 10.3.2)."""
     if _NULL.fullmatch(text):
         return None

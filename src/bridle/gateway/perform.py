@@ -38,14 +38,21 @@ class Performed:
 async def perform(permit: Permit, work: Callable[[], Coroutine[object, object, object]], now: Millis) -> Performed:
     """One attempt. The watchdog counts the whole time; work that will not stop is left behind, its result unread."""
     permit.use()
-    task = asyncio.create_task(work())
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+    task = loop.create_task(work())
+    task.add_done_callback(lambda _: _end(over))
     seconds = max(permit.until - now, 0) / 1_000
+    watchdog = loop.call_later(seconds, _end, over)
     try:
-        done, _ = await asyncio.wait((task,), timeout=seconds)
+        await over  # what asyncio.wait does, without the sets: this is on the path of every call
     except asyncio.CancelledError:
         task.cancel()
+        task.add_done_callback(_forgotten)
         raise
-    if not done:
+    finally:
+        watchdog.cancel()
+    if not task.done():
         task.cancel()
         task.add_done_callback(_forgotten)
         return Performed(failed=CallFailed(FailureKind.TIMEOUT, f"no answer within {seconds:g} s"))
@@ -77,6 +84,11 @@ def _said(error: BaseException) -> str:
     except Exception:  # even the message of an exception is foreign code
         text = "its message cannot be read"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _end(over: "asyncio.Future[None]") -> None:
+    if not over.done():
+        over.set_result(None)
 
 
 def _forgotten(task: asyncio.Task[object]) -> None:

@@ -17,7 +17,7 @@ MAX_SEARCHES = 2
 MAX_READS = 3  # documents, read in one turn
 MAX_TURNS = 4  # that ask for tools
 MAX_QUERY_WORDS = 8
-MAX_TEXT = 400_000  # characters of observations that are looked at, the newest first
+MAX_TEXT = 200_000  # characters of observations that are looked at, the newest first
 MAX_DOC_NAME = 200  # characters
 MAX_JSON = 2_000_000
 

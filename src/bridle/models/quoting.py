@@ -30,7 +30,8 @@ _STOP_WORDS = frozenset(
     _WORD.findall("""a about after all also an and any are as at be been but by can could did do does done for from had
     has have how i if in into is it its me more most my no not of on one or other our out over she should so some such
     than that the their them then there these they this to under up us was we were what when where
-    which while who whom whose why will with would you your please tell explain describe find show give answer question
+    which while who whom whose why will with would you your may must might shall
+    many much please tell explain describe find show give answer question
     aber als am an auf aus bei das dass dem den der des die ein eine einem einen einer es für hat ich im in ist kann
     mit nach nicht oder sie sind und von war was welche wenn wer wie wird wo zu zum zur""")
 )
@@ -134,7 +135,8 @@ def _paragraphs(text: str) -> list[str]:
 def _clean(text: str) -> str:
     """One line that cannot be taken for a citation of ours: no marks, no brackets, nothing unprintable."""
     plain = _MARKS.sub("", text).replace("[", "(").replace("]", ")")
-    return " ".join("".join(c if c.isprintable() else " " for c in plain).split())
+    shown = plain if plain.isprintable() else "".join(c if c.isprintable() else " " for c in plain)
+    return " ".join(shown.split())
 
 
 def _shortened(text: str) -> str:

@@ -1,7 +1,7 @@
 """Two-phase money: reserve the worst case, settle what it was, over every account at once or over none."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bridle.rules.names import Amounts, Millis, Unit
 from bridle.rules.policy import Level, Window
@@ -34,13 +34,13 @@ class Balance:
     def reserve(self, amount: int) -> "Balance":
         """Set the worst case aside. The caller has looked at `available` in the same transaction."""
         assert amount >= 0
-        return replace(self, reserved=self.reserved + amount)
+        return Balance(self.limit, self.settled, self.reserved + amount)
 
     def settle(self, held: int, used: int) -> "Balance":
         """Pay what it was; the rest of what was held goes back."""
         assert 0 <= held <= self.reserved
         assert used >= 0
-        return replace(self, settled=self.settled + used, reserved=self.reserved - held)
+        return Balance(self.limit, self.settled + used, self.reserved - held)
 
     def void(self, held: int) -> "Balance":
         """Give all of it back: it was certainly never sent."""

@@ -101,7 +101,9 @@ class RunLine:
 
 
 class Store(Protocol):
-    """A journal that runs share."""
+    """A journal that runs share. `crowd` says how many of them are at work: one alone need not wait for company."""
+
+    crowd: int
 
     async def transact(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn` inside the writer's transaction and return its result after the commit.

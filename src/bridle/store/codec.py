@@ -6,6 +6,8 @@ from dataclasses import MISSING, fields
 from enum import Enum
 from typing import get_args, get_origin, get_type_hints
 
+from pydantic_core import to_json
+
 from bridle.rules import events
 from bridle.rules.budget import Account
 from bridle.rules.call import CallKind
@@ -23,9 +25,6 @@ _ABSENT = object()
 
 class BadRow(BridleError):
     """A stored row is not what bridle writes."""
-
-
-_dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def _defaults(kind: type) -> tuple[tuple[str, object], ...]:
@@ -59,7 +58,7 @@ def encode(event: events.Event) -> bytes:
         value = getattr(event, name)
         if value != default:
             body[name] = value
-    return _dump(body).encode()
+    return to_json(body)
 
 
 def decode(body: bytes) -> events.Event:
@@ -92,7 +91,7 @@ def encode_state(state: RunState) -> bytes:
     }
     recent = [(p.tool, p.args, p.result, p.turn, p.is_write) for p in state.recent]
     halt, stop = ((note.reason, dict(note.detail)) if note else None for note in (state.halt, state.stop))
-    return _dump([[getattr(state, name) for name in _PLAIN], opened, recent, halt, stop]).encode()
+    return to_json([[getattr(state, name) for name in _PLAIN], opened, recent, halt, stop])
 
 
 def decode_state(body: bytes) -> RunState:
@@ -121,7 +120,7 @@ def _open_call(row: list[object]) -> OpenCall:
 
 def encode_health(health: Health) -> bytes:
     """Health as a JSON array."""
-    return _dump([getattr(health, item.name) for item in fields(Health)]).encode()
+    return to_json([getattr(health, item.name) for item in fields(Health)])
 
 
 def decode_health(body: bytes) -> Health:

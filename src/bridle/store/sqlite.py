@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 from bridle.rules.budget import Account, Balance
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.health import WELL, Health
-from bridle.rules.names import Digest, Millis, RunId, TenantId
+from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId
 from bridle.rules.policy import KillLevel
 from bridle.rules.run import Phase
 from bridle.rules.stop import StopReason
@@ -48,6 +48,8 @@ def _statements() -> Mapping[str, str]:
 
 
 SQL = _statements()
+_INSERT_EVENT = SQL["insert_event"]
+_INSERT_PAYLOAD = SQL["insert_payload"]
 
 
 class SqliteStore:
@@ -77,7 +79,8 @@ class SqliteStore:
         except StoreUnusable:
             self._let_go()
             raise
-        self._writer: Writer[Transaction] = Writer(self._commit, inline=inline or path is None)
+        self.crowd = 0  # how many runs are at work in this process; set by who starts them
+        self._writer: Writer[Transaction] = Writer(self._commit, lambda: self.crowd, inline=inline or path is None)
 
     async def transact(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn` inside the writer's transaction; see the contract."""
@@ -87,7 +90,6 @@ class SqliteStore:
 
     def _commit(self, batch: list[Job[Transaction]]) -> None:
         """One transaction for a whole batch; a job that fails leaves nothing behind and takes nobody with it."""
-        landed: list[Work] = []
         shared = _Shared(self)
         db = self._write
         db.execute("BEGIN IMMEDIATE")
@@ -97,7 +99,7 @@ class SqliteStore:
                 try:
                     job.result = job.fn(cast(Transaction, work))
                     if work.runs or work.payloads or work.policies:
-                        self._save(db, work, shared)
+                        self._save(db, work, shared, alone=len(batch) == 1)
                 except _OWN_FAULTS as error:  # this row cannot be stored; its neighbours can
                     job.error = error
                     continue
@@ -107,7 +109,9 @@ class SqliteStore:
                     job.error = error
                     continue
                 shared.take(work)
-                landed.append(work)
+            if len(batch) == 1 and batch[0].error is not None:
+                db.execute("ROLLBACK")  # it was alone, so it had no savepoint
+                return
             _save_shared(db, shared)
             db.execute("COMMIT")
         except BaseException:
@@ -116,25 +120,31 @@ class SqliteStore:
             raise
         self._remember(shared)
 
-    def _save(self, db: sqlite3.Connection, work: Work, shared: "_Shared") -> None:
-        """Write one unit of work inside its own savepoint."""
+    def _save(self, db: sqlite3.Connection, work: Work, shared: "_Shared", *, alone: bool) -> None:
+        """Write one unit of work: inside its own savepoint, unless the transaction has no other."""
+        if alone:
+            self._write_out(db, work, shared)
+            return
         db.execute("SAVEPOINT work")
         try:
-            for run, stored in work.runs.items():
-                work.runs[run] = _save_run(db, stored)
-            numbers = work.runs
-            for run, seq, body, hash_ in work.lines:
-                db.execute(SQL["insert_event"], (numbers[run].no, seq, body, hash_))
-            for run, name, body in work.payloads:
-                stored = numbers.get(run) or shared.load(run)
-                db.execute(SQL["insert_payload"], (stored.no, name, body))
-            for digest, canonical in work.policies.items():
-                db.execute(SQL["insert_policy"], (digest, canonical))
+            self._write_out(db, work, shared)
         except BaseException:
             db.execute("ROLLBACK TO work")
             db.execute("RELEASE work")
             raise
         db.execute("RELEASE work")
+
+    def _write_out(self, db: sqlite3.Connection, work: Work, shared: "_Shared") -> None:
+        for run, stored in work.runs.items():
+            work.runs[run] = _save_run(db, stored)
+        for run, seq, body, hash_ in work.lines:
+            db.execute(_INSERT_EVENT, (work.runs[run].no, seq, body, hash_))
+        for run, name, body in work.payloads:
+            stored = work.runs.get(run) or shared.load(run)
+            db.execute(_INSERT_PAYLOAD, (stored.no, name, body))
+        for digest, canonical in work.policies.items():
+            if digest not in self._policies:
+                db.execute(SQL["insert_policy"], (digest, canonical))
 
     def _remember(self, shared: "_Shared") -> None:
         """Caches change only after the commit."""
@@ -147,6 +157,7 @@ class SqliteStore:
             self._accounts[account] = balance
         for key, health in shared.healths.items():
             self._healths[key] = health
+        self._policies |= shared.policies
         for cache, bound in (
             (self._runs, CACHED_RUNS),
             (self._accounts, CACHED_ACCOUNTS),
@@ -271,12 +282,15 @@ class _Shared:
         self.runs: dict[RunId, Stored] = {}
         self.accounts: dict[Account, Balance] = {}
         self.healths: dict[tuple[TenantId, str], Health] = {}
+        self.policies: set[Digest] = set()
+        self._switches: dict[TenantId, KillLevel] = {}
 
     def take(self, work: Work) -> None:
         """A function that succeeded joins the batch."""
         self.runs.update(work.runs)
         self.accounts.update(work.accounts)
         self.healths.update(work.healths)
+        self.policies.update(work.policies)
 
     def load(self, run: RunId) -> Stored:
         """A run."""
@@ -298,8 +312,10 @@ class _Shared:
         return own if own is not None else self._store.load_health(tenant, dependency)
 
     def load_switch(self, tenant: TenantId) -> KillLevel:
-        """The kill level of a tenant."""
-        return self._store.load_switch(tenant)
+        """The kill level of a tenant, read once in every transaction."""
+        if tenant not in self._switches:
+            self._switches[tenant] = self._store.load_switch(tenant)
+        return self._switches[tenant]
 
 
 def _save_run(db: sqlite3.Connection, stored: Stored) -> Stored:
@@ -321,6 +337,8 @@ def _save_run(db: sqlite3.Connection, stored: Stored) -> Stored:
 def _save_shared(db: sqlite3.Connection, shared: _Shared) -> None:
     """Accounts and health are written once a batch, however many functions touched them."""
     for account, balance in shared.accounts.items():
+        if account.unit == IN_FLIGHT:
+            continue  # seats are given back when their process dies, by recovery; they need no row
         name = (account.level, account.of, account.unit, account.window, account.period)
         db.execute(SQL["upsert_account"], (*name, balance.settled, balance.reserved))
     for (tenant, dependency), health in shared.healths.items():

@@ -29,12 +29,14 @@ class Writer(Generic[T]):
 
     `commit` runs them inside one transaction; it fills `result` or `error` of each job, and raises when the whole
     batch is lost. A batch of one is committed in the loop's own thread, a larger one in the writer's, so that the
-    loop goes on while the disk works. With `inline` everything stays in the loop's thread: for memory, and for a
-    simulation that wants the same order every time.
+    loop goes on while the disk works; where `crowd` says that only one run is at work, it is committed at once. With
+    `inline` everything stays in the loop's thread: for memory, and for a simulation that wants the same order every
+    time.
     """
 
-    def __init__(self, commit: Callable[[list[Job[T]]], None], *, inline: bool) -> None:
+    def __init__(self, commit: Callable[[list[Job[T]]], None], crowd: Callable[[], int], *, inline: bool) -> None:
         self._commit = commit
+        self._crowd = crowd
         self._inline = inline
         self._queue: deque[Job[T]] = deque()
         self._thread: ThreadPoolExecutor | None = None
@@ -50,6 +52,9 @@ class Writer(Generic[T]):
             raise ControlUnavailable(f"{QUEUE} transactions are waiting already")
         loop = asyncio.get_running_loop()
         job = Job(fn, loop.create_future())
+        if self._crowd() <= 1 and not self._queue and not self._is_busy:
+            self._deliver([job], self._committed([job]))
+            return job.future.result()
         self._queue.append(job)
         if not self._is_scheduled and not self._is_busy:
             self._is_scheduled = True

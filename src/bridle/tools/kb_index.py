@@ -217,7 +217,7 @@ def _files(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
         looked_at += len(listed)
         for entry in listed:
             path = f"{folder}{entry.name}"
-            if entry.name.startswith(".") or not path.isprintable() or len(path) > MAX_PATH or entry.is_symlink():
+            if entry.name.startswith(".") or not path.isprintable() or len(path) > MAX_PATH:
                 continue
             if entry.is_dir(follow_symlinks=False) and path.count("/") < MAX_PARTS:
                 folders.append(f"{path}/")
