@@ -1,10 +1,18 @@
-"""A web site on loopback that misbehaves on demand: what each path answers is a list of bytes and pauses."""
+"""A web site on loopback that misbehaves on demand, and ways to fetch from it.
+
+What each path answers is a list of bytes and pauses.
+"""
 
 import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import pytest
+
+from bridle.rules.failure import CallFailed
+from bridle.tools.http_get import Fetcher, Page
 
 PAUSE = b"pause"  # one hundredth of a second, or until the site closes
 FOREVER = b"forever"
@@ -77,3 +85,42 @@ async def serving(answers: Mapping[str, Sequence[bytes]], tls: ssl.SSLContext | 
         if tasks:
             await asyncio.wait(tasks, timeout=5)
         await server.wait_closed()
+
+
+class Names:
+    """A name server that counts, and answers the next address each time it is asked for the same name."""
+
+    def __init__(self, **addresses: Sequence[str]) -> None:
+        self.addresses = {name.replace("_", "."): list(found) for name, found in addresses.items()}
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append(host)
+        found = self.addresses[host]
+        return found[:1] if len(found) == 1 else [found.pop(0)]
+
+
+def fetcher(site: Site, *, max_bytes: int = 100_000, timeout_ms: int = 5_000, names: Names | None = None) -> Fetcher:
+    return Fetcher(
+        https_only=False,
+        max_bytes=max_bytes,
+        timeout_ms=timeout_ms,
+        resolve=names or Names(pinned_test=["127.0.0.1"]),
+        allow_private={"127.0.0.1"},
+        ports=frozenset({site.port}),
+    )
+
+
+async def get(*pieces: bytes, path: str = "/", max_bytes: int = 100_000, timeout_ms: int = 5_000) -> Page:
+    """The page that a site makes of `pieces`."""
+    async with serving({path: pieces}) as site:
+        return await fetcher(site, max_bytes=max_bytes, timeout_ms=timeout_ms).get(site.root + path)
+
+
+async def failure(*pieces: bytes, max_bytes: int = 100_000, timeout_ms: int = 5_000) -> CallFailed:
+    """How fetching what a site makes of `pieces` fails, after exactly one request."""
+    async with serving({"/": pieces}) as site:
+        with pytest.raises(CallFailed) as caught:
+            await fetcher(site, max_bytes=max_bytes, timeout_ms=timeout_ms).get(site.root + "/")
+        assert len(site.requests) == 1, "the gateway is the one owner of retries"
+    return caught.value

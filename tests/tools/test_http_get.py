@@ -12,51 +12,12 @@ from pathlib import Path
 import pytest
 
 from bridle.rules.failure import CallFailed, FailureKind
-from bridle.tools.http_get import LABELS, Fetcher, Page
-from tests.tools.site import FOREVER, PAUSE, RESET, Site, answer, serving
+from bridle.tools.http_get import LABELS, Fetcher
+from tests.tools.site import FOREVER, PAUSE, RESET, Names, answer, failure, fetcher, get, serving
 
 PEM = Path(__file__).with_name("pinned_test.pem")  # for the name pinned.test, signed by itself
 HTML = "text/html; charset=utf-8"
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
-
-
-class Names:
-    """A name server that counts, and answers the next address each time it is asked for the same name."""
-
-    def __init__(self, **addresses: Sequence[str]) -> None:
-        self.addresses = {name.replace("_", "."): list(found) for name, found in addresses.items()}
-        self.asked: list[str] = []
-
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
-        self.asked.append(host)
-        found = self.addresses[host]
-        return found[:1] if len(found) == 1 else [found.pop(0)]
-
-
-def fetcher(site: Site, *, max_bytes: int = 100_000, timeout_ms: int = 5_000, names: Names | None = None) -> Fetcher:
-    return Fetcher(
-        https_only=False,
-        max_bytes=max_bytes,
-        timeout_ms=timeout_ms,
-        resolve=names or Names(pinned_test=["127.0.0.1"]),
-        allow_private={"127.0.0.1"},
-        ports=frozenset({site.port}),
-    )
-
-
-async def get(*pieces: bytes, path: str = "/", max_bytes: int = 100_000, timeout_ms: int = 5_000) -> Page:
-    """The page that a site makes of `pieces`."""
-    async with serving({path: pieces}) as site:
-        return await fetcher(site, max_bytes=max_bytes, timeout_ms=timeout_ms).get(site.root + path)
-
-
-async def failure(*pieces: bytes, max_bytes: int = 100_000, timeout_ms: int = 5_000) -> CallFailed:
-    """How fetching what a site makes of `pieces` fails, after exactly one request."""
-    async with serving({"/": pieces}) as site:
-        with pytest.raises(CallFailed) as caught:
-            await fetcher(site, max_bytes=max_bytes, timeout_ms=timeout_ms).get(site.root + "/")
-        assert len(site.requests) == 1, "the gateway is the one owner of retries"
-    return caught.value
 
 
 async def test_a_page_of_html_becomes_title_and_text() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pydantic import TypeAdapter, ValidationError
 
 from bridle.config.grammar import Tools
-from bridle.config.mistake import Keys
+from bridle.config.mistake import Keys, printable
 from bridle.config.schemas import wrong_with
 from bridle.config.tree import Tree
 from bridle.config.values import Tool
@@ -37,7 +37,11 @@ def _allowed_and_denied(tree: Tree, keys: Keys) -> None:
     allowed = {name for _, name in tree.names((*keys, "allow"))}
     for i, name in tree.names((*keys, "deny")):
         if name in allowed:
-            tree.add((*keys, "deny", i), f"denies {name}, which is allowed as well", "keep it in one of the two lists")
+            tree.add(
+                (*keys, "deny", i),
+                f"denies {printable(name)}, which is allowed as well",
+                "keep it in one of the two lists",
+            )
 
 
 def _tool(tree: Tree, name: str) -> None:

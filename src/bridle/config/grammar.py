@@ -225,12 +225,18 @@ def json_schema() -> dict[str, object]:
     return {"$schema": DIALECT, "title": "The policy of bridle", **tidy}
 
 
-def _without_noise(value: object) -> object:
-    """A schema without pydantic's titles, and without defaults that only say "absent"."""
+def _without_noise(value: object, *, names: bool = False) -> object:
+    """A schema without pydantic's titles, and without defaults that only say "absent".
+
+    `names` says that the keys are names of settings, which are all kept: `mode` has one that is called `default`.
+    """
     match value:
         case dict():
-            kept = {key: _without_noise(item) for key, item in value.items() if not _is_noise(key, item)}
-            return kept
+            return {
+                key: _without_noise(item, names=not names and key in ("properties", "$defs"))
+                for key, item in value.items()
+                if names or not _is_noise(key, item)
+            }
         case list():
             return [_without_noise(item) for item in value]
         case _:
@@ -238,4 +244,4 @@ def _without_noise(value: object) -> object:
 
 
 def _is_noise(key: str, value: object) -> bool:
-    return (key == "title" and isinstance(value, str)) or (key == "default" and (value is None or value == {}))
+    return key == "title" or (key == "default" and (value is None or value == [] or isinstance(value, dict)))

@@ -25,7 +25,7 @@ class Loaded:
 
     `digest` names the policy, not its text; `text` is the source as it was read (of a mapping: its JSON); `notes` are
     worth a second look; `defaults` are the paths of the settings that the source left to their safe defaults;
-    `positions` tells where each path stands ("policy.yaml:14:3"), empty for a mapping.
+    `positions` tells where each path stands ("policy.yaml:14:3"); it is empty for a mapping.
     """
 
     policy: Policy
@@ -56,10 +56,17 @@ def load_policy(source: Source) -> Loaded:
         text=text,
         notes=notes_of(policy, tree),
         defaults=tuple(spelled(keys) for keys, _ in settings(policy) if _is_default(keys, tree)),
-        positions=MappingProxyType({spelled(keys): tree.where(at) for keys, at in tree.positions.items()}),
+        positions=MappingProxyType(_positions(tree)),
     )
 
 
 def _is_default(keys: Keys, tree: Tree) -> bool:
     may_be = keys[0] not in _NARROWING or keys in _HOUSE_LISTS
     return may_be and not tree.holds(keys)
+
+
+def _positions(tree: Tree) -> dict[str, str]:
+    """Where each path stands. What stands under `agents` is found under `flows` too, as the policy calls it."""
+    found = {spelled(keys): tree.where(at) for keys, at in tree.positions.items()}
+    agents = [(keys, at) for keys, at in tree.positions.items() if keys[:1] == ("agents",) and len(keys) > 1]
+    return found | {spelled(("flows", *keys[1:])): tree.where(at) for keys, at in agents}

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from bridle.rules.failure import BridleError
+
 Keys = tuple[str | int, ...]  # the way from the root of a policy to one value: names, and places in lists from 0
 Found = tuple[Keys, str, str]  # where, message, hint: a mistake before it has its line
 
@@ -39,7 +41,7 @@ class Mistake:
         return (f"{self.where}: " if self.where else "") + said + (f"; {self.hint}" if self.hint else "")
 
 
-class BadPolicy(ValueError):
+class BadPolicy(BridleError, ValueError):
     """A policy that cannot be used. `mistakes` holds all of them by position; as text, one a line."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
@@ -84,8 +86,8 @@ def shown(value: object) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A guess at what was meant, as a hint; empty when nothing is near."""
-    near = difflib.get_close_matches(word[:MOST_SHOWN], list(known), n=1, cutoff=0.7)
-    return f"did you mean {near[0]}?" if near else ""
+    near = difflib.get_close_matches(word[:MOST_SHOWN], list(known), n=1, cutoff=0.65)
+    return f"did you mean {printable(near[0])}?" if near else ""
 
 
 def one_of(options: Sequence[str]) -> str:

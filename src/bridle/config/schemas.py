@@ -5,23 +5,24 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from math import isfinite
 
-from jsonschema_rs import ValidationError, validator_for
+from jsonschema_rs import ReferencingError, ValidationError, validator_for
 
 from bridle.config.mistake import Found, Keys, did_you_mean, printable
 
 _OF_NAMES = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 _OF_LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _OF_ONE = frozenset({
-    "items", "additionalItems", "additionalProperties", "unevaluatedItems", "unevaluatedProperties", "contains",
+    "items", "additionalProperties", "unevaluatedItems", "unevaluatedProperties", "contains",
     "propertyNames", "not", "if", "then", "else", "contentSchema",
 })  # fmt: skip
 _PLAIN = frozenset({
     "$schema", "$id", "$ref", "$anchor", "$dynamicRef", "$dynamicAnchor", "$vocabulary", "$comment", "type", "enum",
     "const", "multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "maxLength", "minLength",
     "pattern", "maxItems", "minItems", "uniqueItems", "maxContains", "minContains", "maxProperties", "minProperties",
-    "required", "dependentRequired", "dependencies", "format", "contentEncoding", "contentMediaType", "title",
+    "required", "dependentRequired", "format", "contentEncoding", "contentMediaType", "title",
     "description", "default", "deprecated", "readOnly", "writeOnly", "examples",
 })  # fmt: skip
+# Not `additionalItems` and `dependencies`: draft 2020-12 does without them, so that a validator would skip them.
 KEYWORDS = _OF_NAMES | _OF_LIST | _OF_ONE | _PLAIN
 _IN_PLACE = ("allOf", "anyOf", "oneOf")  # their schemas speak of the same value
 _MOST_REFERENCES = 16
@@ -47,6 +48,8 @@ def wrong_with(schema: Mapping[str, object]) -> list[Found]:
         validator_for(json.loads(canonical(schema)), offline=True)
     except ValidationError as error:
         found.append((tuple(error.instance_path), f"is not a JSON Schema: {printable(error.message, 120)}", ""))
+    except ReferencingError as error:
+        found.append(((), f"is not a JSON Schema: {printable(str(error), 120)}", ""))
     except ValueError:
         found.append(((), "holds a number that JSON cannot hold", "write a smaller one"))
     return found

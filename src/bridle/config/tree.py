@@ -13,8 +13,11 @@ Value: TypeAlias = "bool | int | float | Decimal | str | list[Value] | dict[str,
 MOST_DEEP = 32
 MOST_VALUES = 50_000
 MOST_MISTAKES = 200
+MOST_DIGITS = 40  # of one number
+MOST_EXPONENT = 999
 
 TOO_DEEP = f"is nested more than {MOST_DEEP} levels deep"
+TOO_LONG = f"is a number of more than {MOST_DIGITS} digits"
 TOO_MANY = f"holds more than {MOST_VALUES:,} values"
 
 
@@ -68,11 +71,12 @@ class Tree:
         return [(i, item) for i, item in enumerate(value) if isinstance(item, str)] if isinstance(value, list) else []
 
     def mistakes(self) -> list[Mistake]:
-        """All mistakes by position; after MOST_MISTAKES, how many more there are."""
+        """All mistakes by position; after MOST_MISTAKES, how many more there are, and where reading ended early."""
         in_order = [mistake for _, mistake in sorted(self.found, key=lambda each: each[0])]
         more = len(in_order) - MOST_MISTAKES
         if more > 0:
-            in_order[MOST_MISTAKES:] = [Mistake(self.name, "", f"has {more:,} more mistakes")]
+            end = [] if self.is_whole else [in_order[-1]]
+            in_order[MOST_MISTAKES:] = [Mistake(self.name, "", f"has {more - len(end):,} more mistakes"), *end]
         return in_order
 
     def _get(self, keys: Keys) -> object:
@@ -113,12 +117,25 @@ def _copied(value: object, keys: Keys, tree: Tree, left: list[int]) -> Value:
             return [_copied(item, (*keys, i), tree, left) for i, item in enumerate(value) if tree.is_whole]
         case str() if not is_text(value):
             tree.add(keys, "holds a lone surrogate, which is no character", "write the character itself")
+        case int() | Decimal() if _is_long(value):
+            tree.add(keys, TOO_LONG, "write a smaller one")
         case None | bool() | int() | float() | Decimal() | str():
             return value
         case _:
             tree.add(keys, f"is {shown(value)}", "write a mapping, a list, text, a number, true or false")
     tree.holes.add(keys)
     return None
+
+
+_LONG: int = 10**MOST_DIGITS
+
+
+def _is_long(number: int | Decimal) -> bool:
+    if isinstance(number, int):
+        return abs(number) >= _LONG
+    if not number.is_finite():
+        return False
+    return len(number.as_tuple().digits) > MOST_DIGITS or abs(number.adjusted()) > MOST_EXPONENT
 
 
 def _copied_mapping(source: Mapping[object, object], keys: Keys, tree: Tree, left: list[int]) -> Value:

@@ -91,9 +91,8 @@ def dollars(*, zero: bool = False) -> Read:
                 return _nanos(Decimal(value), shown(value), zero=zero)
             case float():
                 exact = Decimal(repr(value))
-                written = (
-                    f'write it as text: "{exact:f}"' if exact.is_finite() and 0 <= exact.adjusted() < 20 else wanted
-                )
+                is_near = exact.is_finite() and -DECIMALS <= exact.adjusted() <= DECIMALS
+                written = f'write it as text: "{exact:f}"' if is_near else wanted
                 raise _wrong(f"is the float {shown(value)}, and no float touches money", written)
             case str() if _DOLLARS.fullmatch(value):
                 return _nanos(Decimal(value.removeprefix("$")), printable(value), zero=zero)
@@ -119,13 +118,14 @@ def _nanos(value: Decimal, as_written: str, *, zero: bool) -> int:
     assert isinstance(exponent, int)
     if exponent < -DECIMALS:
         raise _wrong(f"has more than {DECIMALS} decimals", "the smallest amount is $0.000000001")
-    return int(value * NANOS_PER_USD)
+    numerator, denominator = value.as_integer_ratio()  # exact, whatever the precision of the decimal context
+    return numerator * NANOS_PER_USD // denominator
 
 
 def in_dollars(nanos: int) -> str:
     """Nano-dollars to the last digit, unlike `show_usd`, which rounds: "$0.20", "$0.000000125"."""
-    exact = Decimal(nanos) / NANOS_PER_USD
-    return f"${exact:,.2f}" if nanos % (NANOS_PER_USD // 100) == 0 else f"${exact.normalize():,f}"
+    whole, rest = divmod(nanos, NANOS_PER_USD)
+    return f"${whole:,}.{f'{rest:09d}'.rstrip('0').ljust(2, '0')}"
 
 
 def _duration(value: object) -> int:

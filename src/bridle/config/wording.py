@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from bridle.config.grammar import Budgets, GroupRules, PolicyFile, Section, Tools, ToolSettings
-from bridle.config.mistake import Keys, did_you_mean, shown
+from bridle.config.mistake import Keys, did_you_mean, shown, spelled
 from bridle.config.tree import MOST_MISTAKES, Tree
 from bridle.config.values import BAD_VALUE
 
@@ -75,7 +75,7 @@ def _unknown(keys: Keys, value: object) -> tuple[str, str]:
     name, section = str(keys[-1]), _section_at(keys[:-1])
     message = f"is not {section.noun}"
     if section is ToolSettings and isinstance(value, Mapping):
-        return message, f"write a tool's name in one key: {keys[-2]}.{name}:"
+        return message, f"write a tool's name in one key: {spelled(keys[-2:])}:"
     if home := _home_of(name, section):
         return message, f"it belongs under {home}:"
     return message, did_you_mean(name, section.model_fields)

@@ -22,8 +22,20 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from bridle.config.mistake import Keys, printable, shown
-from bridle.config.tree import MOST_DEEP, MOST_VALUES, TOO_DEEP, TOO_MANY, Position, Tree, Value, is_text
+from bridle.config.mistake import Keys, printable
+from bridle.config.tree import (
+    MOST_DEEP,
+    MOST_DIGITS,
+    MOST_EXPONENT,
+    MOST_VALUES,
+    TOO_DEEP,
+    TOO_LONG,
+    TOO_MANY,
+    Position,
+    Tree,
+    Value,
+    is_text,
+)
 
 _NULL = re.compile(r"|~|null|Null|NULL")
 _TRUE = re.compile(r"true|True|TRUE")
@@ -31,8 +43,6 @@ _FALSE = re.compile(r"false|False|FALSE")
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")  # 015, 0x10 and 1_000 stay text: readers of YAML disagree about them
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)\.[0-9]*|(0|[1-9][0-9]*)(?=[eE]))([eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_MOST_DIGITS = 40
-_MOST_EXPONENT = 999
 
 # What ruamel.yaml raises for hostile text beside its own errors (found by fuzzing: `"\UFFFFFFFF"`, `%YAML 1.20`).
 _ALSO_RAISED = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
@@ -45,21 +55,11 @@ class _TooMuch(Exception):
 def read_yaml(text: str, name: str) -> Tree:
     """Read one YAML document. Never raises: what is wrong stands in the tree."""
     reader = _Reader(text, name)
-    tree = reader.tree
     try:
-        tree.value = reader.document()
+        reader.tree.value = reader.document()
     except _TooMuch:
-        tree.is_whole = False
-    except YAMLError as error:
-        tree.is_whole = False
-        position, message, hint = _explained(error, text, reader.position)
-        tree.add((), f"could not be read as YAML: {message}", hint, position)
-    except _ALSO_RAISED:
-        tree.is_whole = False
-        tree.add(
-            (), "could not be read as YAML after this place", "look for an odd escape or directive", reader.position
-        )
-    return tree
+        reader.tree.is_whole = False
+    return reader.tree
 
 
 class _Reader:
@@ -67,6 +67,7 @@ class _Reader:
 
     def __init__(self, text: str, name: str) -> None:
         self.tree = Tree(name)
+        self._text = text
         self.position: Position = (1, 1)
         self._events = YAML(typ="safe", pure=True).parse(text)
         self._left = MOST_VALUES
@@ -80,7 +81,7 @@ class _Reader:
             return {}
         assert isinstance(start, DocumentStartEvent)
         if start.version or start.tags:
-            self.tree.add((), "starts with a directive (%YAML, %TAG)", "remove the line", self.position)
+            self.tree.add((), "comes after a directive (%YAML, %TAG)", "remove the line with the %", self.position)
         value = self._value((), self._next())
         self._next()  # the end of the document
         if not isinstance(self._next(), StreamEndEvent):
@@ -88,13 +89,27 @@ class _Reader:
         return {} if value is None and not self.tree.is_hole(()) else value
 
     def _next(self) -> Event:
-        event: Event = next(self._events)
+        event = self._read()
         self.position = (event.start_mark.line + 1, event.start_mark.column + 1)
         self._left -= 1
         if self._left < 0:
             self.tree.add((), TOO_MANY, "make it smaller", self.position)
             raise _TooMuch
         return event
+
+    def _read(self) -> Event:
+        """The next event of the parser; the end of its understanding is a mistake like any other."""
+        try:
+            event: Event = next(self._events)
+        except YAMLError as error:
+            position, message, hint = _explained(error, self._text, self.position)
+            self.tree.add((), f"could not be read as YAML: {message}", hint, position)
+        except _ALSO_RAISED:
+            message, hint = "could not be read as YAML after this place", "look for an odd escape or directive"
+            self.tree.add((), message, hint, self.position)
+        else:
+            return event
+        raise _TooMuch
 
     def _value(self, keys: Keys, event: Event) -> Value:
         self.tree.positions.setdefault(keys, self.position)
@@ -178,7 +193,7 @@ class _Reader:
             return str(event.value)
         value = _resolved(event.value)
         if isinstance(value, _TooLong):
-            self.tree.add(keys, f"is a number of more than {_MOST_DIGITS} digits", "write a smaller one", self.position)
+            self.tree.add(keys, TOO_LONG, "write a smaller one")
             self.tree.holes.add(keys)
             return None
         return value
@@ -202,10 +217,10 @@ def _resolved(text: str) -> bool | int | Decimal | str | _TooLong | None:
     if _TRUE.fullmatch(text) or _FALSE.fullmatch(text):
         return _TRUE.fullmatch(text) is not None
     if _INT.fullmatch(text):
-        return int(text) if len(text) <= _MOST_DIGITS else _TooLong()
+        return int(text) if len(text) <= MOST_DIGITS else _TooLong()
     if number := _FLOAT.fullmatch(text):
         exponent = (number[4] or "e0")[1:]
-        is_long = len(text) > _MOST_DIGITS or abs(int(exponent)) > _MOST_EXPONENT
+        is_long = len(text) > MOST_DIGITS or abs(int(exponent)) > MOST_EXPONENT
         return _TooLong() if is_long else Decimal(text)
     if _INFINITE.fullmatch(text):
         return Decimal(text.replace(".", ""))
@@ -217,7 +232,7 @@ def _explained(error: YAMLError, text: str, last: Position) -> tuple[Position, s
     if isinstance(error, ReaderError):
         before = text[: error.position]
         position = (before.count("\n") + 1, len(before) - before.rfind("\n"))
-        return position, f"the character {shown(chr(error.character))[9:]} is not allowed", "remove it"
+        return position, f'the character "{printable(chr(error.character))}" is not allowed', "remove it"
     if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
         return last, printable(str(error)), ""
     mark = error.problem_mark

@@ -1,13 +1,13 @@
 """The first half of a call: everything is read, decided and written down in one transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bridle.gateway.live import Live
 from bridle.gateway.proposal import ModelWish, Proposal
 from bridle.gateway.settlement import Party, Settlement, accounts, concurrency_of, settle
 from bridle.rules.call import Call, Purpose
 from bridle.rules.checks import Snapshot, decide
+from bridle.rules.data import data
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
 from bridle.rules.events import CallAdmitted, CallRefused, CallReused, Event, RunHalted
 from bridle.rules.names import CallId, Digest, Effect, Millis, ToolName
@@ -20,7 +20,7 @@ from bridle.store.base import Transaction
 _NEVER_LET_PASS = (StopReason.KILLED, StopReason.CONTROL_UNAVAILABLE)
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Answer:
     """The decision on a proposal, under the id that the call was given."""
 
@@ -30,7 +30,7 @@ class Answer:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Admission:
     """Settles what is pending and answers a group of proposals; run inside a transaction, it may be run again."""
 

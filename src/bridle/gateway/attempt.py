@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from bridle.gateway.admission import Answer
@@ -18,6 +17,7 @@ from bridle.gateway.settlement import Ending, Settlement, bulkhead, concurrency_
 from bridle.gateway.world import World
 from bridle.rules.budget import beyond
 from bridle.rules.call import CallKind
+from bridle.rules.data import data
 from bridle.rules.events import CallInDoubt, CallSettled, CallVoided
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import (
@@ -69,7 +69,7 @@ class PolicyNotPinned(AssertionError):
     """A model request without the pinned policy in front was about to leave; this is a bug of bridle."""
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Attempt:
     """How one attempt ended."""
 

@@ -1,11 +1,10 @@
 """What a tool may know of the call that performs it."""
 
-from dataclasses import dataclass
-
+from bridle.rules.data import data
 from bridle.rules.names import CallId, Millis, RunId, TenantId
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class CallContext:
     """Passed to a tool that asks for it with a keyword-only parameter `call: CallContext`.
 

@@ -3,7 +3,6 @@
 import re
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 
 MIN_BYTES = 256  # below this the marker would not leave room for any text
 _MAX_HANDLE = 100
@@ -17,8 +16,10 @@ _UNSEEN = re.compile(
     "\r\n|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
+from bridle.rules.data import data
 
-@dataclass(frozen=True, slots=True)
+
+@data
 class Excerpt:
     """A text of bounded size; `dropped_bytes` counts the UTF-8 bytes of the original that it does not show."""
 

@@ -1,18 +1,17 @@
 """What a tool returned, before anybody may use it: strict, of the declared form, capped, labelled."""
 
-from dataclasses import dataclass
-
 from bridle.gateway.cleaning import clean
 from bridle.gateway.excerpt import MIN_BYTES, excerpt
 from bridle.gateway.outcome import Label, Observation
 from bridle.gateway.toolbox import Ruled
 from bridle.rules import strict_json
+from bridle.rules.data import data
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import CallId, RunId
 from bridle.rules.strict_json import BadJson, Json
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Judged:
     """A usable observation with the bytes that are kept of it, or what is wrong with the output."""
 

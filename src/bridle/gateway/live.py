@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from bridle.gateway.outcome import Outcome
 from bridle.gateway.settlement import Settlement
 from bridle.rules.call import CallKind
+from bridle.rules.data import data
 from bridle.rules.names import CallId, Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import Policy
 from bridle.rules.run import RunState
@@ -13,7 +14,7 @@ from bridle.rules.run import RunState
 MemoryKey = tuple[CallKind, ToolName, Digest, int]  # the last is the how-manieth of its step
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Seen:
     """An earlier identical call. `at` is when its outcome came; the outcome is None while it is in flight."""
 
@@ -22,7 +23,7 @@ class Seen:
     outcome: Outcome | None
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Flying:
     """A call that is being performed; twins wait for its outcome."""
 

@@ -1,14 +1,13 @@
 """What comes back through the door: an observation, a model's reply, or a refusal; all of them plain values."""
 
-from dataclasses import dataclass
-
+from bridle.rules.data import data
 from bridle.rules.names import CallId, Confidentiality, Source, ToolName
 from bridle.rules.prompt import ModelReply
 from bridle.rules.stop import Detail, Retry, StopNote, StopReason
 from bridle.rules.strict_json import Json
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Label:
     """Where an observation came from, kept on it from the first day."""
 
@@ -17,7 +16,7 @@ class Label:
     confidentiality: Confidentiality
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Observation:
     """What a tool returned: the strict value, and the text a model is shown of it, with a handle to all of it."""
 
@@ -29,7 +28,7 @@ class Observation:
     call: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Replied:
     """What a model returned."""
 
@@ -37,7 +36,7 @@ class Replied:
     call: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Refusal:
     """The call was not performed, or failed where another attempt is not worth it.
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
+from bridle.rules.data import data
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import CallId, Millis
 
@@ -27,7 +28,7 @@ class Permit:
         self.is_used = True
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Performed:
     """What came back: a value nobody has looked at yet, or how the call failed."""
 

@@ -1,7 +1,7 @@
 """A wish becomes a proposal: arguments parsed strictly, measured against the schemas, and priced at their worst."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bridle.gateway.cleaning import clean
 from bridle.gateway.context import CallContext
@@ -10,6 +10,7 @@ from bridle.gateway.schemas import Schema
 from bridle.gateway.toolbox import Ruled, Toolbox
 from bridle.rules import strict_json
 from bridle.rules.call import CallKind, Purpose
+from bridle.rules.data import data
 from bridle.rules.names import (
     IN_FLIGHT,
     MODEL_CALLS,
@@ -36,7 +37,7 @@ MAX_ARGUMENTS = 256_000  # bytes
 Work = Callable[[CallContext], Awaitable[object]]
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class ToolWish:
     """Somebody wants a tool called. `arguments` is the text a model wrote, or a mapping from code.
 
@@ -48,7 +49,7 @@ class ToolWish:
     work: Work | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class ModelWish:
     """Somebody wants a model asked. `ceiling` is the hold in tokens and money, or None when nobody knows the price."""
 
@@ -63,7 +64,7 @@ class ModelWish:
 Wish = ToolWish | ModelWish
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Proposal:
     """A wish, measured. What is wrong with it is written down, not raised."""
 

@@ -2,6 +2,8 @@
 
 import json
 
+from msgspec.json import Encoder
+
 from bridle.gateway.judge import observe
 from bridle.gateway.live import Live
 from bridle.gateway.outcome import Outcome, Replied
@@ -9,6 +11,8 @@ from bridle.gateway.proposal import Proposal
 from bridle.rules import strict_json
 from bridle.rules.call import CallKind
 from bridle.rules.prompt import Finish, ModelReply, ToolUse, Usage
+
+_encode = Encoder().encode
 
 
 def recall(live: Live, proposal: Proposal) -> Outcome | None:
@@ -30,7 +34,7 @@ def kept_reply(reply: ModelReply) -> bytes:
     """A model's reply as it is kept."""
     usage = [reply.usage.tokens_in, reply.usage.tokens_out] if reply.usage else None
     uses = [[use.id, use.name, use.arguments] for use in reply.uses]
-    return json.dumps([reply.text, uses, usage, reply.finish], separators=(",", ":")).encode()
+    return _encode((reply.text, uses, usage, reply.finish))
 
 
 def reply_of(kept: bytes) -> ModelReply:

@@ -1,8 +1,7 @@
 """The second half of a call: what it used is paid, the rest goes back, and the journal says how it ended."""
 
-from dataclasses import dataclass
-
 from bridle.rules.budget import Account, period
+from bridle.rules.data import data
 from bridle.rules.events import CallInDoubt, CallSettled, CallVoided, RunHalted
 from bridle.rules.names import IN_FLIGHT, Amounts, CallId, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import Level, Policy, Window
@@ -14,7 +13,7 @@ from bridle.store.base import Transaction
 Ending = CallSettled | CallVoided | CallInDoubt
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Settlement:
     """How one call ended; written with the next admission of its run, or at once where that matters."""
 
@@ -31,7 +30,7 @@ class Settlement:
         return self.ending.call
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Party:
     """Whose run it is, as the accounts know it."""
 

@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from bridle.gateway.schemas import Schema
@@ -13,6 +13,8 @@ from bridle.rules.policy import Policy
 from bridle.rules.prompt import ToolOffer
 from bridle.rules.strict_json import Json
 from bridle.rules.tool import Tool, narrowed
+
+KNOWN = 10_000  # policies come and go; what is forgotten is worked out again
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Toolbox:
     def __init__(self) -> None:
         self._declared: dict[ToolName, Declared] = {}
         self._ruled: dict[tuple[int, ToolName], tuple[Policy, Ruled]] = {}
+        self._offers: dict[tuple[int, tuple[ToolName, ...]], tuple[Policy, tuple[ToolOffer, ...]]] = {}
 
     def declare(
         self,
@@ -95,19 +98,25 @@ class Toolbox:
             _schema(rule.args) if rule and rule.args else None,
             _schema(rule.output) if rule and rule.output else declared.returns,
         )
-        if len(self._ruled) > 10_000:  # policies come and go; what is forgotten is worked out again
+        if len(self._ruled) >= KNOWN:
             self._ruled.clear()
         self._ruled[id(policy), name] = (policy, ruled)
         return ruled
 
-    def offers(self, policy: Policy, names: Iterable[ToolName]) -> tuple[ToolOffer, ...]:
-        """The allowed ones among these, as a model is shown them."""
+    def offers(self, policy: Policy, names: tuple[ToolName, ...]) -> tuple[ToolOffer, ...]:
+        """The allowed ones among these, as a model is shown them. The same tuple every time."""
+        known = self._offers.get((id(policy), names))
+        if known is not None and known[0] is policy:
+            return known[1]
         found = []
         for name in names:
             declared = self._declared.get(name)
             if declared is not None and policy.allows(name):
                 takes = strict_json.canonical(declared.takes.document).decode()
                 found.append(ToolOffer(name, declared.tool.description, takes))
+        if len(self._offers) >= KNOWN:
+            self._offers.clear()
+        self._offers[id(policy), names] = (policy, tuple(found))
         return tuple(found)
 
     def closest(self, name: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from bridle.rules.data import data
 from bridle.rules.names import Amounts, Millis, Unit
 from bridle.rules.policy import Level, Window
 
@@ -18,7 +19,7 @@ class Account:
     period: int
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Balance:
     """What an account has given out. `settled` never falls; `reserved` comes back."""
 

@@ -1,8 +1,8 @@
 """A call as it is proposed: which tool or model, with which arguments, and what it holds at its worst."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from bridle.rules.data import data
 from bridle.rules.names import Amounts, CallId, Digest, ToolName
 
 
@@ -20,7 +20,7 @@ class Purpose(StrEnum):
     FINALISE = "finalise"
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Call:
     """One proposal. `args` is a keyed digest: the arguments themselves are a payload."""
 

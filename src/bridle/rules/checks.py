@@ -1,19 +1,23 @@
 """The constitution: every objection to a call, in order. Read it top to bottom."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bridle.rules.budget import Account, Balance, first_short, until
 from bridle.rules.call import Call, CallKind, Purpose
+from bridle.rules.data import data
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
 from bridle.rules.health import WELL, Condition, Health
 from bridle.rules.looping import is_looping
 from bridle.rules.names import (
     IN_FLIGHT,
+    MODEL_CALLS,
     STEPS,
     TOKENS_IN,
     TOKENS_OUT,
+    TOOL_CALLS,
     USD_NANO,
+    Amounts,
     CallId,
     Effect,
     Millis,
@@ -21,7 +25,7 @@ from bridle.rules.names import (
     show_usd,
     tool_unit,
 )
-from bridle.rules.policy import KillLevel, Level, Limits, Policy
+from bridle.rules.policy import KillLevel, Level, Limits, LimitsPatch, Policy
 from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import STOPS, Detail, Precedence, StopReason
 from bridle.rules.tool import Tool
@@ -29,7 +33,7 @@ from bridle.rules.tool import Tool
 WRAPS_UP_AT = (4, 5)  # of any limit: from here on a run is told to finish
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Snapshot:
     """Everything a decision may look at, as it stood in one transaction."""
 
@@ -151,35 +155,41 @@ def budget(call: Call, seen: Snapshot) -> Objection | None:
     """Node, run, tool, then the shared accounts: the worst case must fit into every one of them."""
     if seen.twin is not None:
         return None  # a reuse holds nothing
-    limits, run = seen.policy.limits, seen.run
-    if call.purpose is Purpose.WORK and run.limits:
-        node = _over(call, limits.narrowed(run.limits), run.node_committed, Level.NODE)
-        if node is not None:
-            return node
-    finalise = run.finalise if call.purpose is Purpose.FINALISE and run.phase is Phase.HALTED else {}
-    whole = _over(call, limits, lambda unit: run.committed(unit) - finalise.get(unit, 0), Level.RUN)
-    return whole or _over_quota(call, seen) or _over_shared(call, seen)
+    run = seen.run
+    if run.limits and call.purpose is Purpose.WORK:
+        over = _over(call.hold, run.limits, run.node_used, run.node_held, run.node_finalise)
+        if over is not None:
+            return Halt(*over, Level.NODE)
+    own_reserve = call.purpose is Purpose.FINALISE and run.phase is Phase.HALTED
+    over = _over(call.hold, seen.policy.limits.by_name, run.used, run.held, {} if own_reserve else run.finalise)
+    if over is not None:
+        return Halt(*over)
+    return _over_quota(call, seen) or _over_shared(call, seen)
 
 
-def _over(call: Call, limits: Limits, committed: Callable[[Unit], int], level: Level) -> Halt | None:
-    """The first limit that the call's worst case does not fit into."""
-    for unit, limit in limits.counted:
-        wanted, used = call.hold.get(unit, 0), committed(unit)
-        if wanted and used + wanted > limit:
-            return Halt(_LIMIT_OF[unit], _shown(unit, limit, used, wanted), level)
-    wanted = call.hold.get(TOKENS_IN, 0) + call.hold.get(TOKENS_OUT, 0)
-    used = committed(TOKENS_IN) + committed(TOKENS_OUT)
-    if wanted and used + wanted > limits.max_tokens:
-        return Halt(StopReason.MAX_TOKENS, {"limit": limits.max_tokens, "used": used, "wanted": wanted}, level)
+_LIMITED = (
+    (STEPS, "max_steps", StopReason.MAX_STEPS),
+    (MODEL_CALLS, "max_model_calls", StopReason.MAX_MODEL_CALLS),
+    (TOOL_CALLS, "max_tool_calls", StopReason.MAX_TOOL_CALLS),
+    (USD_NANO, "max_usd", StopReason.MAX_USD),
+)
+
+
+def _over(
+    hold: Amounts, limits: LimitsPatch, used: Amounts, held: Amounts, reserve: Amounts
+) -> tuple[StopReason, Detail] | None:
+    """The first limit that a worst case does not fit into, beside what is used, held and reserved."""
+    for unit, name, reason in _LIMITED:
+        if unit in hold and name in limits:
+            committed = used.get(unit, 0) + held.get(unit, 0) + reserve.get(unit, 0)
+            if committed + hold[unit] > limits[name]:
+                return reason, _shown(unit, limits[name], committed, hold[unit])
+    if TOKENS_IN in hold and "max_tokens" in limits:
+        wanted = hold[TOKENS_IN] + hold.get(TOKENS_OUT, 0)
+        committed = sum(part.get(TOKENS_IN, 0) + part.get(TOKENS_OUT, 0) for part in (used, held, reserve))
+        if committed + wanted > limits["max_tokens"]:
+            return StopReason.MAX_TOKENS, {"limit": limits["max_tokens"], "used": committed, "wanted": wanted}
     return None
-
-
-_LIMIT_OF = {
-    Unit("steps"): StopReason.MAX_STEPS,
-    Unit("model_calls"): StopReason.MAX_MODEL_CALLS,
-    Unit("tool_calls"): StopReason.MAX_TOOL_CALLS,
-    USD_NANO: StopReason.MAX_USD,
-}
 
 
 def _shown(unit: Unit, limit: int, used: int, wanted: int) -> dict[str, str | int]:
@@ -275,9 +285,11 @@ def _strength(objection: Objection) -> tuple[int, int]:
 def wraps_up(run: RunState, limits: Limits, now: Millis) -> bool:
     """Whether 80 % of any limit of the run is used."""
     part, whole = WRAPS_UP_AT
-    if any(run.spent(unit) * whole >= limit * part for unit, limit in limits.counted):
-        return True
-    tokens = run.spent(TOKENS_IN) + run.spent(TOKENS_OUT)
+    used = run.used
+    for unit, name, _ in _LIMITED:
+        if used.get(unit, 0) * whole >= getattr(limits, name) * part:
+            return True
+    tokens = used.get(TOKENS_IN, 0) + used.get(TOKENS_OUT, 0)
     lasted, given = now - run.started_at, run.deadline - run.started_at
     return tokens * whole >= limits.max_tokens * part or lasted * whole >= given * part
 

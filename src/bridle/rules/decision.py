@@ -1,27 +1,28 @@
 """The six answers to a proposed call."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from bridle.rules.data import data
 from bridle.rules.names import Amounts, CallId, Millis
 from bridle.rules.policy import Level
 from bridle.rules.stop import Detail, StopNote, StopReason
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Admit:
     """It may be performed; `reserve` is held until it is settled."""
 
     reserve: Amounts
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Reuse:
     """An identical call answered already, or is about to: its observation stands for this one."""
 
     of: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Later:
     """Not now, but soon, and it is no refusal: a full bulkhead (`at` is 0) or a far end that asked for time."""
 
@@ -30,14 +31,14 @@ class Later:
     detail: Detail = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Hold:
     """A person decides first. It holds no money meanwhile."""
 
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Deny:
     """This call is refused; the run goes on."""
 
@@ -45,7 +46,7 @@ class Deny:
     detail: Detail = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Halt:
     """This call is refused and nothing else is admitted: in this run, or only in this node of it."""
 
@@ -57,7 +58,7 @@ class Halt:
 Objection = Reuse | Later | Hold | Deny | Halt
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Decision:
     """The answer, and the objections that did not win, in the order of the checks."""
 

@@ -1,8 +1,9 @@
 """What happened, in the past tense: the only things a journal holds. The union only grows."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bridle.rules.call import CallKind, Purpose
+from bridle.rules.data import data
 from bridle.rules.failure import FailureKind
 from bridle.rules.names import (
     Amounts,
@@ -20,7 +21,7 @@ from bridle.rules.policy import LimitsPatch
 from bridle.rules.stop import Detail, StopReason
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class RunStarted:
     """Somebody asked for a run. `loop` says whose loop it is: bridle's own (`flow`) or a foreign one (`attach`)."""
 
@@ -37,7 +38,7 @@ class RunStarted:
     finalise: Amounts = field(default_factory=dict)  # held from the start for the last call
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class StepEntered:
     """The flow moved on. `state` is the digest of the state with which it did."""
 
@@ -49,7 +50,7 @@ class StepEntered:
     finalise: Amounts = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class CallAdmitted:
     """A call may be performed, and `hold` is set aside for it. Durable before a byte leaves."""
 
@@ -68,7 +69,7 @@ class CallAdmitted:
     also: tuple[str, ...] = ()  # objections that observe mode let pass
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class CallReused:
     """An identical call's observation answered this one."""
 
@@ -81,7 +82,7 @@ class CallReused:
     ordinal: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class CallRefused:
     """A call was not admitted; `also` names the objections that did not win."""
 
@@ -98,7 +99,7 @@ class CallRefused:
     counts: bool = True  # against max_refusals
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class CallSettled:
     """A performed call ended and was paid. `failure` is None when its result is usable."""
 
@@ -113,7 +114,7 @@ class CallSettled:
     asked: int = 0  # of a model call: how many tool calls it asked for
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class CallVoided:
     """An admitted call was certainly never sent; what it held goes back."""
 
@@ -121,7 +122,7 @@ class CallVoided:
     call: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class CallInDoubt:
     """A write was sent and nobody knows whether it took effect; what it held stays paid."""
 
@@ -129,7 +130,7 @@ class CallInDoubt:
     call: CallId
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class RunResumed:
     """Another delivery of the run took over; `epoch` fences off the one before, `away` did not count as active."""
 
@@ -138,7 +139,7 @@ class RunResumed:
     away: Millis
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class RunHalted:
     """Nothing else is admitted but the one finalise call."""
 
@@ -147,7 +148,7 @@ class RunHalted:
     detail: Detail = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class RunStopped:
     """The end, once. `answer` is the digest of the answer or of the partial result."""
 

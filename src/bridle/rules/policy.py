@@ -5,12 +5,10 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from bridle.rules.names import (
-    MODEL_CALLS,
     NANOS_PER_USD,
-    STEPS,
-    TOOL_CALLS,
     USD_NANO,
     Confidentiality,
     Digest,
@@ -75,14 +73,14 @@ class Limits:
         return replace(self, **{name: min(getattr(self, name), value) for name, value in to.items()})
 
     @property
-    def counted(self) -> tuple[tuple[Unit, int], ...]:
-        """The limits that are one account each; time and tokens are judged on their own."""
-        return (
-            (STEPS, self.max_steps),
-            (MODEL_CALLS, self.max_model_calls),
-            (TOOL_CALLS, self.max_tool_calls),
-            (USD_NANO, self.max_usd),
-        )
+    def by_name(self) -> "LimitsPatch":
+        """The limits by their names."""
+        return _by_name(self)
+
+
+@lru_cache(maxsize=4_096)
+def _by_name(limits: Limits) -> "LimitsPatch":
+    return {limit.name: getattr(limits, limit.name) for limit in fields(limits)}
 
 
 LimitsPatch = Mapping[str, int]  # names of fields of Limits; only what is to be narrowed

@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
+from bridle.rules.data import data
 from bridle.rules.names import Digest
 
 OVERHEAD_OF_MESSAGE = 64  # bytes: what a provider may wrap around one message, in tokens at their dearest
@@ -30,7 +32,7 @@ class Finish(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class ToolUse:
     """A model's wish to call a tool. `arguments` is the text it wrote, not parsed and not trusted."""
 
@@ -39,7 +41,7 @@ class ToolUse:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Message:
     """One message of a conversation; `answers` is the id of the tool use that a tool message answers."""
 
@@ -82,7 +84,7 @@ class ModelRequest:
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Usage:
     """Tokens as the provider counted them; cached ones are part of `tokens_in`."""
 
@@ -90,7 +92,7 @@ class Usage:
     tokens_out: int
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class ModelReply:
     """What a model answered. `usage` is None when the provider did not say."""
 
@@ -100,7 +102,7 @@ class ModelReply:
     finish: Finish = Finish.STOP
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Prompt:
     """A conversation below its pinned segment. Adding a message costs the message, not the conversation."""
 
@@ -122,7 +124,7 @@ class Prompt:
 
     def with_note(self, note: str) -> "Prompt":
         """This conversation with another pinned note."""
-        return replace(self, note=note)
+        return Prompt(self.pinned, self.messages, note, self.size, self.digest)
 
     def fitted(self, context_tokens: int) -> "Prompt | None":
         """This conversation in a window: the oldest observations give way first, the pinned segment never.
@@ -135,7 +137,7 @@ class Prompt:
         messages, size = list(self.messages), self.size
         for i, message in enumerate(messages[:-1]):
             if message.role is Role.TOOL and message.text != LEFT_OUT:
-                messages[i] = replace(message, text=LEFT_OUT)
+                messages[i] = Message(message.role, LEFT_OUT, message.uses, message.answers)
                 size += messages[i].size - message.size
             if size <= room:
                 return _rebuilt(self, messages)
@@ -154,7 +156,7 @@ class Prompt:
             offers=shown,
             max_output=max_output,
             pinned=self.pinned,
-            size=self.size + system.size + sum(offer.size for offer in shown),
+            size=self.size + system.size + _size_of(shown),
             digest=Digest(head.hexdigest()[:32]),
         )
 
@@ -167,6 +169,11 @@ def is_pinned(request: ModelRequest) -> bool:
         and request.messages[0].text.startswith(request.pinned)
         and all(message.role is not Role.SYSTEM for message in request.messages[1:])
     )
+
+
+@lru_cache(maxsize=1_024)
+def _size_of(offers: tuple[ToolOffer, ...]) -> int:
+    return sum(offer.size for offer in offers)
 
 
 def _chained(before: bytes, message: Message) -> bytes:

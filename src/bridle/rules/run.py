@@ -7,6 +7,7 @@ from typing import assert_never
 
 from bridle.rules.budget import minus, plus
 from bridle.rules.call import CallKind, Purpose
+from bridle.rules.data import data
 from bridle.rules.events import (
     CallAdmitted,
     CallInDoubt,
@@ -53,7 +54,7 @@ class Phase(StrEnum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class OpenCall:
     """A call that was admitted and is not settled."""
 
@@ -67,7 +68,7 @@ class OpenCall:
     at: Millis
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Progress:
     """One result, by what looping is judged."""
 

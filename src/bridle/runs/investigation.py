@@ -4,7 +4,7 @@ from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied
 from bridle.gateway.proposal import ToolWish
 from bridle.rules.call import Purpose
 from bridle.rules.names import ToolName
-from bridle.rules.prompt import Finish, Message, Prompt, Role, ToolUse
+from bridle.rules.prompt import Finish, Message, Prompt, Role, ToolOffer, ToolUse
 from bridle.rules.stop import StopReason
 from bridle.runs.answer import NO_ANSWER, Answer, read_answer
 from bridle.runs.desk import Seat
@@ -22,8 +22,9 @@ async def investigate(run: Run, node: Node, goal: str) -> Finding:
     """What was found, or how far it came. Raises Stop, with the partial result, when the whole run is halted."""
     seat, prompt, corrections = run.seat(node.model), opening(run, node, goal), CORRECTIONS
     while True:  # ends: every turn takes a step and a model call, and both have limits
-        prompt = prompt.with_note(WRAP_UP if run.wraps_up else "")
-        outcome = await ask(run, seat, node, prompt)
+        finishing = run.wraps_up
+        prompt = prompt.with_note(WRAP_UP if finishing else "")
+        outcome = await ask(run, seat, node, prompt, run.offered(node.tools, finishing=finishing))
         if isinstance(outcome, Refusal):
             return await exhausted(run, seat, node, prompt, outcome)
         prompt, uses = replied(prompt, outcome)
@@ -45,12 +46,12 @@ async def investigate(run: Run, node: Node, goal: str) -> Finding:
             return await exhausted(run, seat, node, prompt, over)
 
 
-async def ask(run: Run, seat: Seat, node: Node, prompt: Prompt) -> Replied | Refusal:
+async def ask(run: Run, seat: Seat, node: Node, prompt: Prompt, offers: tuple[ToolOffer, ...]) -> Replied | Refusal:
     """One model request, fitted into what the model can read."""
     fitted = prompt.fitted(seat.context_tokens - seat.max_output)
     if fitted is None:
         return _refused(node, StopReason.CONTEXT_OVERFLOW, Answer(None, is_valid=False))
-    outcome = await run.asked(seat, fitted.request(seat.name, run.offered(node.tools), seat.max_output))
+    outcome = await run.asked(seat, fitted.request(seat.name, offers, seat.max_output))
     assert not isinstance(outcome, Observation)
     return outcome
 

@@ -154,8 +154,9 @@ def _enter(tx: Transaction, state: RunState, policy: Policy, entry: Entry, salt:
         deadline=Millis(now + seconds * 1_000 if seconds else 0),
         finalise={unit: held for unit, held in entry.finalise.items() if unit != ACTIVE_MS},
     )
-    tx.keep(state.run, f"state.{state.entered + 1}", entry.state)
-    return tx.append(state.run, state.epoch, [entered])
+    state = tx.append(state.run, state.epoch, [entered])
+    tx.keep(state.run, f"state.{state.entered}", entry.state)
+    return state
 
 
 async def enter(store: Store, world: World, live: Live, entry: Entry) -> None:
@@ -188,11 +189,10 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
                 settle(tx, party, lost(state, call, now, live.policy))
             state = tx.recorded(live.run).state
             note = ending(state, wanted)
-            answer = Digest("")
+            answer = keyed(live.salt, words) if said is not None else Digest("")
+            state = tx.append(live.run, live.epoch, [RunStopped(now, note.reason, note.detail, answer)])
             if said is not None:
                 tx.keep(live.run, "answer", words)
-                answer = keyed(live.salt, words)
-            state = tx.append(live.run, live.epoch, [RunStopped(now, note.reason, note.detail, answer)])
         return state, tx.recorded(live.run).head
 
     live.state, head = await store.transact(closed)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 
 from bridle.gateway.context import CallContext
 from bridle.gateway.gateway import Gateway
@@ -11,17 +10,16 @@ from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied
 from bridle.gateway.proposal import ModelWish, ToolWish
 from bridle.rules.call import Purpose
 from bridle.rules.checks import wraps_up
-from bridle.rules.names import TOKENS_IN, TOKENS_OUT, USD_NANO, Millis, RunId, ToolName, UsdNanos
+from bridle.rules.names import Millis, RunId, ToolName, UsdNanos
 from bridle.rules.policy import Limits
 from bridle.rules.prompt import ModelReply, ModelRequest, ToolOffer, Usage
 from bridle.rules.run import Phase
 from bridle.rules.stop import StopNote
+from bridle.runs.clamp import clamped
 from bridle.runs.desk import Desk, Seat
 from bridle.runs.ended import Ended
 from bridle.runs.result import RunResult, spent_by
 from bridle.runs.signals import Denied, Stop
-
-LEAST_OUTPUT = 16  # tokens; a request that cannot afford these is refused, not shortened
 
 
 class Run:
@@ -110,7 +108,8 @@ class Run:
         perform: Callable[[ModelRequest, Millis], Awaitable[ModelReply]] | None = None,
     ) -> Outcome:
         """Ask a model; what is refused comes back as a value, the halt included."""
-        sent = self._affordable(seat, request, purpose)
+        live = self._live
+        sent, ceiling = clamped(seat, request, live.state, live.node.limits, purpose)
 
         def work(left: Millis) -> Awaitable[ModelReply]:
             if perform is not None:
@@ -118,30 +117,10 @@ class Run:
             assert seat.model is not None
             return seat.model.complete(sent, timeout=left)
 
-        ceiling = seat.hold(sent) if seat.price is not None else None
         cost = seat.price.cost if seat.price is not None else _no_price
-        (outcome,) = await self._gateway.call(self._live, [ModelWish(sent, work, ceiling, cost, purpose)])
-        self._live.asked = len(outcome.reply.uses) if isinstance(outcome, Replied) else 0
+        (outcome,) = await self._gateway.call(live, [ModelWish(sent, work, ceiling, cost, purpose)])
+        live.asked = len(outcome.reply.uses) if isinstance(outcome, Replied) else 0
         return outcome
-
-    def _affordable(self, seat: Seat, request: ModelRequest, purpose: Purpose) -> ModelRequest:
-        """The request with its output clamped to what the budget can still pay."""
-        if seat.price is None:
-            return request
-        state, limits = self._live.state, self._live.node.limits
-        reserve = state.finalise if purpose is Purpose.FINALISE else {}
-        tokens_in, _, money = seat.hold(request)
-        _, _, money_in = seat.hold(replace(request, max_output=0))
-        tokens = limits.max_tokens - state.committed(TOKENS_IN) - state.committed(TOKENS_OUT)
-        tokens += reserve.get(TOKENS_IN, 0) + reserve.get(TOKENS_OUT, 0) - tokens_in
-        affordable = min(request.max_output, tokens)
-        each = (money - money_in) // max(request.max_output, 1)
-        if each:
-            left = limits.max_usd - state.committed(USD_NANO) + reserve.get(USD_NANO, 0) - money_in
-            affordable = min(affordable, left // each)
-        if LEAST_OUTPUT <= affordable < request.max_output:
-            return replace(request, max_output=affordable)
-        return request
 
     @property
     def wraps_up(self) -> bool:
@@ -164,10 +143,10 @@ class Run:
         """The messenger of a halt. The first halt wins over what came of it."""
         return Stop(self._live.state.halt or note, partial)
 
-    def offered(self, tools: Sequence[ToolName]) -> tuple[ToolOffer, ...]:
-        """Which of these a model is shown now: the allowed ones, and nothing expensive when it is time to finish."""
+    def offered(self, tools: tuple[ToolName, ...], *, finishing: bool = False) -> tuple[ToolOffer, ...]:
+        """Which of these a model is shown: the allowed ones, and nothing expensive when it is time to finish."""
         shown = tools
-        if self.wraps_up:
+        if finishing:
             shown = tuple(tool for tool in tools if not self._gateway.is_expensive(self._live, tool))
         return self._gateway.toolbox.offers(self._live.node, shown)
 

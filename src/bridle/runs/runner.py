@@ -8,7 +8,7 @@ from bridle.gateway.gateway import Gateway
 from bridle.gateway.live import Live
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.names import Amounts
-from bridle.rules.policy import Limits, Policy
+from bridle.rules.policy import Policy
 from bridle.rules.run import Phase
 from bridle.rules.stop import StopNote, StopReason
 from bridle.runs import state as states
@@ -103,7 +103,7 @@ class Runner:
         limits = node_limits(policy, flow.name, step.name, step.node.limits if step.node else {})
         finalise: Amounts = {}
         if step.node is not None:
-            limits = {name: min(limits.get(name, whole), whole) for name, whole in _whole(policy.limits).items()}
+            limits = {name: min(limits.get(name, whole), whole) for name, whole in policy.limits.by_name.items()}
             finalise = finalise_reserve(self._desk.seat(step.node.model, policy))
         return Entry(step.name, states.dump(state), limits, finalise)
 
@@ -115,10 +115,6 @@ class Runner:
     def kept(self, live: Live, flow: Flow) -> object:
         """The state with which a run that is resumed entered its step."""
         return states.build(flow.state, kept_state(self._gateway.store, live))
-
-
-def _whole(limits: Limits) -> dict[str, int]:
-    return {limit.name: getattr(limits, limit.name) for limit in fields(limits)}
 
 
 def goal_of(goal: str, state: object) -> str:

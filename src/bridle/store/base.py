@@ -67,7 +67,7 @@ class Transaction(Protocol):
         """Begin a new epoch of an open run: whoever held the one before is fenced off."""
 
     def keep(self, run: RunId, name: str, body: bytes) -> None:
-        """Keep a payload of a run beside its journal."""
+        """Keep a payload beside the event that was appended last, which carries its digest."""
 
     def find(self, tenant: TenantId, key: RunKey) -> RunState | None:
         """The newest run of this key, or of this fingerprint where the key is empty."""

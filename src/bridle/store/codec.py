@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from enum import Enum
-from typing import get_args, get_origin, get_type_hints
+from operator import attrgetter
+from typing import get_args, get_type_hints
 
-from pydantic_core import to_json
+from msgspec.json import Encoder
 
 from bridle.rules import events
 from bridle.rules.budget import Account
@@ -19,79 +20,67 @@ from bridle.rules.run import OpenCall, Phase, Progress, RunState
 from bridle.rules.stop import StopNote, StopReason
 
 CLASSES: Mapping[str, type[events.Event]] = {kind.__name__: kind for kind in get_args(events.Event)}
-UPCASTS: Mapping[str, Callable[[dict[str, object]], dict[str, object]]] = {}  # by class name, oldest form first
-_ABSENT = object()
+Values = list[object]
+UPCASTS: Mapping[str, Callable[[Values], Values]] = {}  # by class name; a field that is only added needs none
+
+
+_encode = Encoder().encode  # 3 to 6 times as fast as json and as pydantic_core.to_json; for our own bytes only
 
 
 class BadRow(BridleError):
     """A stored row is not what bridle writes."""
 
 
-def _defaults(kind: type) -> tuple[tuple[str, object], ...]:
-    known = []
-    for item in fields(kind):
-        made = item.default_factory() if item.default_factory is not MISSING else _ABSENT
-        known.append((item.name, item.default if item.default is not MISSING else made))
-    return tuple(known)
-
-
-def _enums(kind: type) -> dict[str, type[Enum]]:
-    """Which fields are read back as members of an enum."""
-    found: dict[str, type[Enum]] = {}
-    for name, hint in get_type_hints(kind).items():
-        for option in (hint, *get_args(hint)) if get_origin(hint) is not tuple else ():
+def _enums(kind: type) -> tuple[tuple[int, type[Enum]], ...]:
+    """Which fields, by their place, are read back as members of an enum."""
+    hints = get_type_hints(kind)
+    found = []
+    for place, item in enumerate(fields(kind)):
+        for option in (hints[item.name], *get_args(hints[item.name])):
             if isinstance(option, type) and issubclass(option, Enum):
-                found[name] = option
-    return found
+                found.append((place, option))
+    return tuple(found)
 
 
-_FIELDS = {kind: _defaults(kind) for kind in CLASSES.values()}
+_VALUES = {kind: attrgetter(*(item.name for item in fields(kind))) for kind in CLASSES.values()}
 _ENUMS = {kind: _enums(kind) for kind in CLASSES.values()}
-_TUPLES = frozenset({"also"})
+_ALSO = {kind: place for kind in CLASSES.values() for place, item in enumerate(fields(kind)) if item.name == "also"}
 
 
 def encode(event: events.Event) -> bytes:
-    """One event as a line of JSON; `e` names its class."""
+    """One event as a JSON array: the name of its class, then its fields in their order. New fields come last."""
     kind = type(event)
-    body: dict[str, object] = {"e": kind.__name__}
-    for name, default in _FIELDS[kind]:
-        value = getattr(event, name)
-        if value != default:
-            body[name] = value
-    return to_json(body)
+    return _encode((kind.__name__, *_VALUES[kind](event)))
 
 
 def decode(body: bytes) -> events.Event:
     """The event again. Raises BadRow, naming what is wrong."""
     try:
-        found = json.loads(body)
-        name = found.pop("e")
+        name, *values = json.loads(body)
         kind = CLASSES[name]
         if name in UPCASTS:
-            found = UPCASTS[name](found)
-        for field, enum in _ENUMS[kind].items():
-            if found.get(field) is not None:
-                found[field] = enum(found[field])
-        for field in _TUPLES & found.keys():
-            found[field] = tuple(found[field])
-        return kind(**found)
+            values = UPCASTS[name](values)
+        for place, enum in _ENUMS[kind]:
+            if place < len(values) and values[place] is not None:
+                values[place] = enum(values[place])
+        if kind in _ALSO and _ALSO[kind] < len(values):
+            values[_ALSO[kind]] = tuple(values[_ALSO[kind]])
+        return kind(*values)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadRow(f"this is no event of bridle: {body[:80]!r} ({type(error).__name__}: {error})") from error
 
 
-_STATE = tuple(item.name for item in fields(RunState))
-_PLAIN = tuple(name for name in _STATE if name not in ("open_calls", "recent", "halt", "stop"))
+_PLAIN = tuple(item.name for item in fields(RunState) if item.name not in ("open_calls", "recent", "halt", "stop"))
+_plain_values = attrgetter(*_PLAIN)
+_open_values = attrgetter(*(item.name for item in fields(OpenCall)))
+_progress_values = attrgetter(*(item.name for item in fields(Progress)))
 
 
 def encode_state(state: RunState) -> bytes:
     """A run's state as one JSON array: plain fields in their order, then the four nested ones."""
-    opened = {
-        call: (o.kind, o.tool, o.args, o.hold, o.effect, o.turn, o.entered, o.at)
-        for call, o in state.open_calls.items()
-    }
-    recent = [(p.tool, p.args, p.result, p.turn, p.is_write) for p in state.recent]
+    opened = {call: _open_values(one) for call, one in state.open_calls.items()}
     halt, stop = ((note.reason, dict(note.detail)) if note else None for note in (state.halt, state.stop))
-    return to_json([[getattr(state, name) for name in _PLAIN], opened, recent, halt, stop])
+    return _encode((_plain_values(state), opened, [_progress_values(p) for p in state.recent], halt, stop))
 
 
 def decode_state(body: bytes) -> RunState:
@@ -120,7 +109,7 @@ def _open_call(row: list[object]) -> OpenCall:
 
 def encode_health(health: Health) -> bytes:
     """Health as a JSON array."""
-    return to_json([getattr(health, item.name) for item in fields(Health)])
+    return _encode([getattr(health, item.name) for item in fields(Health)])
 
 
 def decode_health(body: bytes) -> Health:

@@ -49,7 +49,7 @@ def _statements() -> Mapping[str, str]:
 
 SQL = _statements()
 _INSERT_EVENT = SQL["insert_event"]
-_INSERT_PAYLOAD = SQL["insert_payload"]
+_SELECT_SWITCHES = SQL["select_switches"]
 
 
 class SqliteStore:
@@ -98,8 +98,8 @@ class SqliteStore:
                 work = Work(shared)
                 try:
                     job.result = job.fn(cast(Transaction, work))
-                    if work.runs or work.payloads or work.policies:
-                        self._save(db, work, shared, alone=len(batch) == 1)
+                    if work.runs or work.policies:
+                        self._save(db, work, alone=len(batch) == 1)
                 except _OWN_FAULTS as error:  # this row cannot be stored; its neighbours can
                     job.error = error
                     continue
@@ -120,28 +120,25 @@ class SqliteStore:
             raise
         self._remember(shared)
 
-    def _save(self, db: sqlite3.Connection, work: Work, shared: "_Shared", *, alone: bool) -> None:
+    def _save(self, db: sqlite3.Connection, work: Work, *, alone: bool) -> None:
         """Write one unit of work: inside its own savepoint, unless the transaction has no other."""
         if alone:
-            self._write_out(db, work, shared)
+            self._write_out(db, work)
             return
         db.execute("SAVEPOINT work")
         try:
-            self._write_out(db, work, shared)
+            self._write_out(db, work)
         except BaseException:
             db.execute("ROLLBACK TO work")
             db.execute("RELEASE work")
             raise
         db.execute("RELEASE work")
 
-    def _write_out(self, db: sqlite3.Connection, work: Work, shared: "_Shared") -> None:
+    def _write_out(self, db: sqlite3.Connection, work: Work) -> None:
         for run, stored in work.runs.items():
             work.runs[run] = _save_run(db, stored)
-        for run, seq, body, hash_ in work.lines:
-            db.execute(_INSERT_EVENT, (work.runs[run].no, seq, body, hash_))
-        for run, name, body in work.payloads:
-            stored = work.runs.get(run) or shared.load(run)
-            db.execute(_INSERT_PAYLOAD, (stored.no, name, body))
+        for run, seq, body, hash_, kept_as, kept in work.lines:
+            db.execute(_INSERT_EVENT, (work.runs[run].no, seq, body, hash_, kept_as, kept))
         for digest, canonical in work.policies.items():
             if digest not in self._policies:
                 db.execute(SQL["insert_policy"], (digest, canonical))
@@ -205,8 +202,11 @@ class SqliteStore:
 
     def load_switch(self, tenant: TenantId) -> KillLevel:
         """The stronger of the house's level and the tenant's."""
-        rows = self._write.execute(SQL["select_switch"], (tenant,)).fetchall()
-        return max((KillLevel(row[0]) for row in rows), key=_KILL_LEVELS.index, default=KillLevel.OFF)
+        strongest = KillLevel.OFF
+        for of, level in self._write.execute(_SELECT_SWITCHES):
+            if of in ("", tenant):
+                strongest = max(strongest, KillLevel(level), key=_KILL_LEVELS.index)
+        return strongest
 
     # What anybody may read
 
@@ -223,7 +223,7 @@ class SqliteStore:
     def payload(self, run: RunId, name: str) -> bytes | None:
         """A payload, or None."""
         row = self._read.execute(SQL["select_payload"], (run, name)).fetchone()
-        return bytes(row[0]) if row is not None else None
+        return bytes(row[0]) if row is not None and row[0] is not None else None
 
     def runs(self, *, limit: int = 50, only_open: bool = False) -> list[RunLine]:
         """The newest runs first."""

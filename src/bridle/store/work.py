@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridle.rules.budget import Account, Balance
+from bridle.rules.data import data
 from bridle.rules.events import Event, RunResumed, RunStarted
 from bridle.rules.health import Health
 from bridle.rules.names import Digest, Millis, RunId, TenantId
@@ -33,7 +34,7 @@ class Committed(Protocol):
         """The kill level of a tenant."""
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Stored:
     """A run as it will be, or is, in the store. `no` is 0 until the store has given it a number."""
 
@@ -44,14 +45,16 @@ class Stored:
     key: RunKey | None = None  # of a run that is new
 
 
+Line = tuple[RunId, int, bytes, bytes, str | None, bytes | None]  # run, seq, body, hash, and a payload with its name
+
+
 @dataclass(slots=True)
 class Work:
     """A transaction in progress; keeps the contract of `bridle.store.base.Transaction`."""
 
     committed: Committed
     runs: dict[RunId, Stored] = field(default_factory=dict)
-    lines: list[tuple[RunId, int, bytes, bytes]] = field(default_factory=list)
-    payloads: list[tuple[RunId, str, bytes]] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
     accounts: dict[Account, Balance] = field(default_factory=dict)
     healths: dict[tuple[TenantId, str], Health] = field(default_factory=dict)
     policies: dict[Digest, bytes] = field(default_factory=dict)
@@ -62,7 +65,7 @@ class Work:
         body = codec.encode(event)
         head = chain.link(chain.root(event.run), body)
         self.runs[event.run] = Stored(0, state, head, salt, key)
-        self.lines.append((event.run, 1, body, head))
+        self.lines.append((event.run, 1, body, head, None, None))
         return state
 
     def recorded(self, run: RunId) -> Recorded:
@@ -80,7 +83,7 @@ class Work:
             state = apply(state, event)
             body = codec.encode(event)
             head = chain.link(head, body)
-            self.lines.append((run, state.seq, body, head))
+            self.lines.append((run, state.seq, body, head, None, None))
         self.runs[run] = Stored(stored.no, state, head, stored.salt, stored.key)
         return state
 
@@ -93,8 +96,13 @@ class Work:
         return self.append(run, state.epoch, [RunResumed(at, state.epoch + 1, away)])
 
     def keep(self, run: RunId, name: str, body: bytes) -> None:
-        """Keep a payload of a run beside its journal."""
-        self.payloads.append((run, name, body))
+        """Keep a payload beside the event that was appended last. Raises LookupError when it has one or is no event."""
+        if not self.lines or self.lines[-1][0] != run:
+            raise LookupError(f"{name} belongs to no event of {run}: append the event first")
+        _, seq, line, hash_, other, _ = self.lines[-1]
+        if other is not None:
+            raise LookupError(f"{name} has no place beside event {seq} of {run}, which keeps {other}")
+        self.lines[-1] = (run, seq, line, hash_, name, body)
 
     def find(self, tenant: TenantId, key: RunKey) -> RunState | None:
         """The newest run of this key, or of this fingerprint where the key is empty."""

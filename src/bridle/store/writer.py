@@ -19,7 +19,7 @@ class Job(Generic[T]):
     """A function on its way through a commit."""
 
     fn: Callable[[T], object]
-    future: asyncio.Future[object]
+    future: asyncio.Future[object] | None = None  # None where nobody has to wait
     result: object = None
     error: BaseException | None = None
 
@@ -50,16 +50,16 @@ class Writer(Generic[T]):
             raise ControlUnavailable("the store is closed")
         if len(self._queue) >= QUEUE:
             raise ControlUnavailable(f"{QUEUE} transactions are waiting already")
-        loop = asyncio.get_running_loop()
-        job = Job(fn, loop.create_future())
+        job = Job(fn)
         if self._crowd() <= 1 and not self._queue and not self._is_busy:
-            self._deliver([job], self._committed([job]))
-            return job.future.result()
+            return _result(job, self._committed([job]))
+        loop = asyncio.get_running_loop()
+        waiter = job.future = loop.create_future()
         self._queue.append(job)
         if not self._is_scheduled and not self._is_busy:
             self._is_scheduled = True
             loop.call_soon(self._flush, loop)
-        return await job.future
+        return await waiter
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_scheduled = False
@@ -86,20 +86,20 @@ class Writer(Generic[T]):
         """Commit; returns why the whole batch was lost, or nothing."""
         try:
             self._commit(batch)
-        except Exception as error:  # whatever killed the writer, nobody may wait for it for ever
+        except (KeyboardInterrupt, SystemExit):  # the whole process ends
+            raise
+        except BaseException as error:  # whatever killed the writer, nobody may wait for it for ever
             return f"{type(error).__name__}: {error}"
         return ""
 
     def _deliver(self, batch: list[Job[T]], lost: str) -> None:
         for job in batch:
-            if job.future.cancelled():
+            if job.future is None or job.future.done():
                 continue
-            if lost:
-                job.future.set_exception(ControlUnavailable(f"the journal could not be written ({lost})"))
-            elif job.error is not None:
-                job.future.set_exception(job.error)
-            else:
-                job.future.set_result(job.result)
+            try:
+                job.future.set_result(_result(job, lost))
+            except Exception as error:  # it goes to whoever waits
+                job.future.set_exception(error)
 
     async def close(self) -> None:
         """Commit what is queued, then refuse everything."""
@@ -109,3 +109,11 @@ class Writer(Generic[T]):
         self._is_closed = True
         if self._thread is not None:
             self._thread.shutdown(wait=True)
+
+
+def _result(job: Job[T], lost: str) -> object:
+    if lost:
+        raise ControlUnavailable(f"the journal could not be written ({lost})")
+    if job.error is not None:
+        raise job.error
+    return job.result

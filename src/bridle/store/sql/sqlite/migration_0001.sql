@@ -20,13 +20,9 @@ CREATE TABLE events (
     seq INTEGER NOT NULL,
     body BLOB NOT NULL,
     hash BLOB NOT NULL,
+    kept_as TEXT,
+    kept BLOB,
     PRIMARY KEY (run_no, seq)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE payloads (
-    run_no INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    body BLOB NOT NULL,
-    PRIMARY KEY (run_no, name)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE accounts (
     level TEXT NOT NULL,

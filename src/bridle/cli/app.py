@@ -1,0 +1,115 @@
+"""The commands, and how an error becomes one sentence and an exit code."""
+
+import importlib.util
+import os
+import sqlite3
+import sys
+import traceback
+from collections.abc import Sequence
+from types import TracebackType
+
+from cyclopts import App, CycloptsError
+
+from bridle.cli.cancel import cancel
+from bridle.cli.check import check, schema
+from bridle.cli.doctor import doctor
+from bridle.cli.exits import ERROR, INTERRUPTED, Failed
+from bridle.cli.init import init
+from bridle.cli.run import run
+from bridle.cli.runs import runs
+from bridle.cli.screen import ERR, bad, visible
+from bridle.cli.show import show
+from bridle.rules.failure import BridleError
+
+HELP = """Explicit flow by default, bounded autonomy inside declared nodes, one door for every effect,
+a reason for every stop."""
+EPILOGUE = "Exit codes: 0 ok, 1 error, 2 something was found, 3 stopped by the policy, 130 interrupted."
+
+
+def version() -> str:
+    """The version that is installed."""
+    from importlib import metadata
+
+    return metadata.version("bridle")
+
+
+def commands() -> App:
+    """The program, with its commands in the order in which a newcomer meets them."""
+    app = App(
+        name="bridle",
+        help=HELP,
+        help_epilogue=EPILOGUE,
+        version=version,
+        suppress_keyboard_interrupt=False,
+        default_parameter=None,
+    )
+    app["--help"].group = app["--version"].group = "Options"
+    for order, command in enumerate((init, check, schema, run, runs, show, cancel, doctor), 1):
+        app.command(command, sort_key=order)
+    if importlib.util.find_spec("bridle.cli.demo") is not None:
+        app.command("bridle.cli.demo:demo", name="demo", sort_key=0)
+    return app
+
+
+def started(tokens: Sequence[str]) -> int:
+    """Run one command of the line and return its exit code. What nobody planned is told in one sentence."""
+    sys.excepthook = unplanned
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = commands()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except Failed as failed:
+        return _said(failed, failed.code)
+    except CycloptsError as error:
+        return _said(error, ERROR, f"{_plain(str(error))} `bridle --help` lists what there is.")
+    except (BridleError, sqlite3.Error, ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            return _unread()
+        return _said(error, ERROR)
+    except KeyboardInterrupt:
+        ERR.line("interrupted")
+        return INTERRUPTED
+
+
+def _said(error: BaseException, code: int, text: str = "") -> int:
+    """The sentence of an error on stderr; with BRIDLE_DEBUG=1, where it came from as well."""
+    if os.environ.get("BRIDLE_DEBUG"):
+        traceback.print_exception(error)
+    said = text or _sentence(error)
+    for number, each in enumerate(said.splitlines() or [type(error).__name__]):
+        ERR.line(*((bad("bridle: "), each) if number == 0 else (each,)))
+    return code
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, sqlite3.Error):
+        return f"the store cannot be read: {error}. Is it a bridle store? `bridle doctor` looks closer."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    return str(error)
+
+
+def _plain(text: str) -> str:
+    """An error of the command line without its box and its blank lines."""
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _unread() -> int:
+    """Whoever read our output has seen enough: nothing is wrong, and nothing else is to be said."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def unplanned(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What nobody planned, as one sentence that names the line; Python then exits with 1."""
+    if os.environ.get("BRIDLE_DEBUG"):
+        sys.__excepthook__(kind, error, trace)
+        return
+    frames = traceback.extract_tb(trace)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    sys.stderr.write(
+        visible(f"bridle: {kind.__name__}: {error}{where}. BRIDLE_DEBUG=1 shows how it came to that.") + "\n"
+    )

@@ -1,0 +1,281 @@
+"""`bridle demo`: real questions answered by a governed run, two incidents stopped, a write refused; nothing is staged."""
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata, resources
+from itertools import islice
+from pathlib import Path
+
+from bridle.bridle import Bridle
+from bridle.bundled import folder
+from bridle.cli import ask
+from bridle.cli.exits import OK, Failed
+from bridle.cli.outcome import advice, heading, spent, words
+from bridle.cli.place import option_for, path_of, place_of
+from bridle.cli.screen import OUT, Screen, Span, bold, counted, dim, doubtful, duration, good
+from bridle.cli.timeline import Timeline
+from bridle.gateway.world import World
+from bridle.models.port import Model
+from bridle.rules.names import ToolName, show_usd
+from bridle.rules.policy import Policy
+from bridle.runs.flow import Flow
+from bridle.runs.result import RunResult
+from bridle.runs.run import Run
+from bridle.testing.incidents import (
+    Bounded,
+    Outcome,
+    outage_bounded,
+    outage_unbounded,
+    research_bounded,
+    research_unbounded,
+)
+from bridle.testing.incidents.outage import REQUESTS
+from bridle.testing.incidents.research import PRESSES
+
+OWN_QUESTIONS = (
+    "What does a request to a model cost at its worst?",
+    "What happens to a key that is not in the grammar?",
+)
+STARTER = "starter"  # a folder of the package with a document, for where there is no other
+MOST_LOOKED_AT = 1_000  # files of a folder, in search of a question about it
+NOTE = {"title": "Refund order 88213", "text": "Refunded in full."}
+WRITER = Policy(allow=frozenset({ToolName("notes.write")}))  # it may be called, and writes wait for approval by default
+WIDTH = 78
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """A folder to answer from, how it is named on the screen, and what it is asked."""
+
+    folder: Path
+    shown: str
+    questions: tuple[str, ...]
+
+
+def demo(*, docs: Path | None = None, question: str = "") -> int:
+    """Watch governed runs, the two incidents being stopped, and a write being refused. No key, no network.
+
+    Parameters
+    ----------
+    docs
+        A folder of Markdown and text to answer from. Default: the documentation of bridle.
+    question
+        What to ask of it.
+    """
+    asyncio.run(show_demo(OUT, documents_of(docs, question)))
+    return OK
+
+
+async def show_demo(screen: Screen, documents: Documents) -> None:
+    """The four parts, each printed when it has happened."""
+    store = path_of(None)
+    version = metadata.version("bridle")
+    screen.line(bold(f"bridle {version} demo"), dim(f"  data in {store} (delete it to reset), no API key needed"))
+    await show_answers(screen, documents)
+    await show_research(screen)
+    await show_outage(screen)
+    await show_refusal(screen, store.parent)
+    screen.line()
+    screen.line("Next:")
+    asked = f'bridle run "your question" --docs {documents.shown}'
+    next_commands = (
+        (f"bridle show last{option_for(None)}", "the refused write: what was asked, what was decided, why"),
+        (asked, "the same flow, your question"),
+        ("bridle init my-agent", "a policy, a flow and a document to start with"),
+    )
+    screen.table([(bold(command), dim(what)) for command, what in next_commands], indent="  ")
+
+
+# ---- 1: answers
+
+
+async def show_answers(screen: Screen, documents: Documents) -> None:
+    """The flow of `bridle run`, over real documents."""
+    limits = ask.READ_ONLY.limits
+    allowed = ", ".join(sorted(ask.READ_ONLY.allow))
+    _title(screen, 1, f"Questions, answered from {documents.shown} by an explicit flow with one bounded investigation")
+    screen.line(dim(f"  Allowed: {allowed}; everything else is denied. A run has {limits.max_tool_calls} tool calls,"))
+    screen.line(
+        dim(
+            f"  {limits.max_seconds} s and {show_usd(limits.max_usd)}. The model is {ask.MODEL}: it quotes, without a network."
+        )
+    )
+    async with Bridle(ask.READ_ONLY, place_of(None)) as b:
+        ask.over(b, documents.folder)
+        for nth, question in enumerate(documents.questions):
+            screen.line()
+            screen.line("  ", bold(question))
+            given = {"question": question, "folder": str(documents.folder)}
+            result = await b.run(ask.asking(), given, by="demo")
+            if nth == 0:
+                await show_timeline(screen, b, result)
+            said = result.answer if result.answer is not None else result.partial
+            if said is not None:
+                screen.block(words(said), indent="  | ")
+            screen.line("  ", *heading(result.stop), dim(f"  {spent(result)}"))
+
+
+async def show_timeline(screen: Screen, b: Bridle, result: RunResult) -> None:
+    """What is in the journal of a run."""
+    state = b.store.recorded(result.run_id).state
+    timeline = Timeline(state.started_at, lambda name: b.store.payload(result.run_id, name), WIDTH)
+    async for _, event in b.events(result.run_id):
+        for spans in timeline.told(event):
+            screen.line(*spans)
+
+
+# ---- 2 and 3: incidents
+
+
+async def show_research(screen: Screen) -> None:
+    """The 17-minute, $74 agent, and the users who press again."""
+    _title(screen, 2, 'Incident "research until sure": a model that is never sure, in simulated time')
+    alone = await asyncio.to_thread(research_unbounded)
+    pressed = await asyncio.to_thread(research_unbounded, PRESSES)
+    bounded = await asyncio.to_thread(research_bounded, _house, PRESSES)
+    presses = f"button pressed {len(PRESSES)} times"
+    rows = [
+        ("unbounded", alone, "the model says it is sure"),
+        (f"unbounded, {presses}", pressed, f"{pressed.stops['sure']} runs of it"),
+        (f"with bridle, {presses}", bounded.outcome, _ends(bounded)),
+    ]
+    head = ("", "tool calls", "dollars", "time", "ended")
+    table = [
+        (name, f"{o.tool_calls:,}", show_usd(o.usd_nano), duration(o.seconds * 1_000), end) for name, o, end in rows
+    ]
+    _table(screen, [head, *table])
+    (result, *others) = bounded.results
+    joined = sum(other.run_id == result.run_id for other in others)
+    if result.stop is not None:
+        screen.line("  ", good("What its users are told: "), result.stop.text())
+    screen.line("  ", f"How far it came: {result.partial}")
+    screen.line(
+        "  ", f"{counted(joined, 'press')[:-1] + 'es'} more joined the run that was open; nothing was paid twice."
+    )
+    _compare(screen, bounded)
+
+
+async def show_outage(screen: Screen) -> None:
+    """The 1,800-call day."""
+    _title(screen, 3, 'Incident "browser during a vendor outage": a day of requests, the vendor is down for four hours')
+    unbounded = await asyncio.to_thread(outage_unbounded)
+    bounded = await asyncio.to_thread(outage_bounded, _house)
+    head = ("", "browser calls", "most in a run", "dollars", "requests answered", "ended")
+    rows = (
+        ("unbounded", unbounded, unbounded.stops["answered"], _counted(unbounded.stops)),
+        ("with bridle", bounded.outcome, bounded.outcome.stops["ok"], _ends(bounded)),
+    )
+    table = [
+        (
+            name,
+            f"{o.tool_calls:,}",
+            f"{o.most_tool_calls_of_a_run}",
+            show_usd(o.usd_nano),
+            f"{answered} of {REQUESTS}",
+            end,
+        )
+        for name, o, answered, end in rows
+    ]
+    _table(screen, [head, *table])
+    stopped = next((r.stop for r in bounded.results if r.stop is not None and r.stop.status == "failed"), None)
+    if stopped is not None:
+        screen.line("  ", good("What its users are told: "), f"{stopped.text()} {stopped.row.advice}")
+    _compare(screen, bounded)
+
+
+def _house(policy: Path, models: Mapping[str, Model], world: World) -> Bridle:
+    return Bridle(policy, ":memory:", models=models, world=world)
+
+
+def _ends(bounded: Bounded) -> str:
+    return _counted(bounded.told.stops)
+
+
+def _counted(stops: Mapping[str, int]) -> str:
+    named = Counter(stops).most_common()
+    return (
+        named[0][0] if len(named) == 1 and named[0][1] == 1 else ", ".join(f"{times} {stop}" for stop, times in named)
+    )
+
+
+def _compare(screen: Screen, bounded: Bounded) -> None:
+    """Bridle's own ledger beside the world's; they are two."""
+    outcome, told = bounded.outcome, bounded.told
+    is_same = (outcome.tool_calls, outcome.usd_nano) == (told.tool_calls, told.usd_nano)
+    shown = f"{counted(told.tool_calls, 'tool call')} and {show_usd(told.usd_nano)}"
+    verdict = good("the same as") if is_same else doubtful("not the same as")
+    screen.line(dim("  "), f"bridle's ledger says {shown}: ", verdict, " what the simulated world billed.")
+
+
+# ---- 4: a write
+
+
+async def show_refusal(screen: Screen, root: Path) -> None:
+    """A write that nobody approved."""
+    _title(screen, 4, "A write that nobody approved")
+    note = Flow("note", start="write")
+
+    @note.step()
+    async def write(run: Run, state: object) -> object:
+        del state
+        return (await run.call("notes.write", NOTE)).value
+
+    async with Bridle(WRITER, place_of(None)) as b:
+        folder(b, root)
+        result = await b.run(note, {}, by="demo")
+        await show_timeline(screen, b, result)
+    screen.line("  ", *heading(result.stop))
+    for line in advice(result.stop) if result.stop is not None else ():
+        screen.line("  ", line)
+    notes = root / "notes"
+    if not notes.exists():
+        screen.line("  ", f"Nothing was written: there is no {notes}.")
+
+
+# ---- what they share
+
+
+def documents_of(docs: Path | None, question: str) -> Documents:
+    """The folder that is named, or the documentation of bridle: of the checkout, or else what the package brings."""
+    if docs is not None:
+        if not docs.is_dir():
+            raise Failed(f"{docs}: there is no such folder; give one of Markdown or text")
+        return Documents(docs.resolve(), str(docs), (question or _question_about(docs),))
+    own = Path(__file__).resolve().parents[3] / "docs"
+    if own.is_dir() and (own.parent / "pyproject.toml").is_file():
+        shown = "docs" if own == Path("docs").resolve() else str(own)
+        return Documents(own, shown, (question,) if question else OWN_QUESTIONS)
+    package = resources.files("bridle.cli") / STARTER
+    kept = Path(tempfile.mkdtemp(prefix="bridle-demo-"))
+    for file in package.iterdir():
+        if file.name.endswith(".md"):
+            (kept / file.name).write_text(file.read_text("utf-8"), "utf-8")
+    return Documents(kept, str(kept), (question or _question_about(kept),))
+
+
+def _question_about(docs: Path) -> str:
+    """A question that these documents should know something about: after the first heading there is."""
+    for path in islice(sorted(docs.rglob("*.md")), MOST_LOOKED_AT):
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in islice(file, MOST_LOOKED_AT):
+                if line.startswith("# ") and line[2:].strip():
+                    return f"What is said about {line[2:].strip()[:80]}?"
+    raise Failed(f"{docs}: there is no heading in its Markdown; say what to ask with --question")
+
+
+def _title(screen: Screen, number: int, text: str) -> None:
+    screen.line()
+    screen.line(bold(f"{number}  {text}"))
+
+
+def _table(screen: Screen, rows: Sequence[Sequence[str]]) -> None:
+    head, *others = rows
+    painted: list[Sequence[Span]] = [tuple(dim(cell) for cell in head)]
+    painted += [(*others_of[:-1], doubtful(others_of[-1])) for others_of in others]
+    screen.table(painted, indent="  ")
+
+
+__all__ = ["Documents", "Outcome", "demo", "documents_of", "show_demo"]

@@ -1,0 +1,50 @@
+"""`bridle doctor`: whether this machine, this store and this policy are well."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bridle.cli.exits import FOUND, OK, Failed
+from bridle.cli.place import path_of
+from bridle.cli.screen import OUT, Span, bad, bold, dim, doubtful, good
+
+MOST_RUNS = 100_000
+
+
+def doctor(
+    *,
+    runs: int = 1_000,
+    policy: Path | None = None,
+    store: str | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Look for what is wrong: Python, SQLite, the store, its journals and accounts, the policy, prices.
+
+    Parameters
+    ----------
+    runs
+        How many of the newest runs are recomputed from their journals.
+    policy
+        The policy file. Default: bridle.yaml, if there is one.
+    store
+        The store; see `bridle runs`.
+    as_json
+        One JSON document.
+    """
+    if not 1 <= runs <= MOST_RUNS:
+        raise Failed(f"--runs is between 1 and {MOST_RUNS:,}, not {runs}")
+    from bridle.cli.examination import State, examine
+
+    findings = examine(path_of(store), policy, runs)
+    is_well = all(finding.state is not State.BAD for finding in findings)
+    if as_json:
+        shown = [{"name": f.name, "state": f.state.value, "text": f.text, "now": f.now} for f in findings]
+        OUT.json({"ok": is_well, "findings": shown})
+        return OK if is_well else FOUND
+    for finding in findings:
+        mark: Span = {State.WELL: good("ok  "), State.NOTE: doubtful("note"), State.BAD: bad("bad ")}[finding.state]
+        OUT.line(mark, "  ", bold(f"{finding.name:<9}"), f" {finding.text}")
+        if finding.now:
+            OUT.line(" " * 16, dim(finding.now))
+    return OK if is_well else FOUND

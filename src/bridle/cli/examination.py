@@ -1,0 +1,225 @@
+"""What `bridle doctor` looks at, each as a finding: well, worth a note, or bad."""
+
+import fcntl
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from bridle.cli.books import Books
+from bridle.cli.place import ids, reading
+from bridle.cli.screen import counted
+from bridle.models.port import UnknownPrice
+from bridle.models.prices import price_of
+from bridle.rules.failure import BridleError
+from bridle.rules.names import RunId
+from bridle.rules.policy import Policy
+from bridle.rules.run import JournalBroken, fold
+from bridle.store.base import UnknownRun
+from bridle.store.chain import verify
+from bridle.store.sqlite import SCHEMA, SqliteStore
+
+LEAST_PYTHON = (3, 11)
+WAL_RESET_FIXED = (3, 51, 3)
+MOST_NAMED = 10  # damaged runs that are named one by one
+LOOKS = 3  # at a run that another process may be writing
+
+
+class State(StrEnum):
+    """How it is."""
+
+    WELL = "ok"
+    NOTE = "note"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: how it is, in a sentence, and what to do now."""
+
+    name: str
+    state: State
+    text: str
+    now: str = ""
+
+
+def examine(path: Path, policy: Path | None, most: int) -> list[Finding]:
+    """Look at everything. A damaged file is a finding, never an exception."""
+    books = Books()
+    found = [_python(), _sqlite(), *_store(path, most, books)]
+    house, said = _policy(policy)
+    return [*found, *said, *_prices(house, books)]
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] < LEAST_PYTHON:
+        return Finding("python", State.BAD, f"Python {version} is too old.", "Install Python 3.11 or newer.")
+    return Finding("python", State.WELL, f"Python {version}.")
+
+
+def _sqlite() -> Finding:
+    version = sqlite3.sqlite_version
+    if sqlite3.sqlite_version_info >= WAL_RESET_FIXED:
+        return Finding("sqlite", State.WELL, f"SQLite {version}.")
+    text = (
+        f"SQLite {version} is from before 3.51.3, where the WAL-reset bug was fixed: two connections that write or"
+        " checkpoint at the same instant can damage a file. A bridle store has one writing process and one writing"
+        " connection in it, so it is not exposed."
+    )
+    return Finding("sqlite", State.WELL, text)
+
+
+# ---- the store
+
+
+def _store(path: Path, most: int, books: Books) -> Iterator[Finding]:
+    if not path.exists():
+        yield Finding("store", State.NOTE, f"{path}: there is no store here yet.", "`bridle run` makes one.")
+        return
+    try:
+        with reading(path) as store:
+            known = ids(path, limit=most + 1)
+            yield Finding("store", State.WELL, f"{path}: schema {SCHEMA}, {_number(len(known), most)}.")
+            yield _writer(path)
+            yield from _journals(store, known[:most], books)
+            if len(known) <= most:
+                yield _accounts(store, books, path)
+            else:
+                yield Finding("accounts", State.NOTE, f"Not recomputed: there are more than {most:,} runs.", "--runs N")
+    except (BridleError, sqlite3.Error, OSError) as error:
+        text = str(error) if str(path) in str(error) else f"{path}: {error}"
+        yield Finding("store", State.BAD, text, "Restore the file from a backup, or name another one with --store.")
+
+
+def _number(count: int, most: int) -> str:
+    return f"more than {most:,} runs" if count > most else counted(count, "run")
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process writes this store now."""
+    try:
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _writer(path: Path) -> Finding:
+    if is_locked(path):
+        return Finding("lock", State.WELL, "A process writes this store now; others may look.")
+    folder = path.absolute().parent
+    if not os.access(path, os.W_OK) or not os.access(folder, os.W_OK):
+        text = f"This user may not write {path if os.access(folder, os.W_OK) else folder}."
+        return Finding("lock", State.BAD, text, "Give it the right to, or name another store.")
+    return Finding("lock", State.WELL, "No process writes this store now.")
+
+
+def _journals(store: SqliteStore, runs: list[RunId], books: Books) -> Iterator[Finding]:
+    damaged = 0
+    for run in runs:
+        what = _damage(store, run, books)
+        if what:
+            damaged += 1
+            if damaged <= MOST_NAMED:
+                yield Finding(
+                    "journal", State.BAD, f"{run}: {what}", "Do not trust this run; keep the file as evidence."
+                )
+    if damaged > MOST_NAMED:
+        yield Finding("journal", State.BAD, f"... and {damaged - MOST_NAMED} more runs.")
+    if not damaged:
+        yield Finding(
+            "journal",
+            State.WELL,
+            f"{counted(len(runs), 'run')}: each row is the fold of its journal, each chain holds.",
+        )
+
+
+def _damage(store: SqliteStore, run: RunId, books: Books) -> str:
+    """What is wrong with a run; empty when nothing is. One that moves while it is looked at is looked at again."""
+    what = ""
+    for _ in range(LOOKS):
+        try:
+            before = store.recorded(run)
+            entries = store.journal(run)
+            if store.recorded(run).head != before.head:
+                what = "it changes faster than it can be read"
+                continue
+            broken = verify(run, ((entry.seq, entry.body, entry.hash) for entry in entries), before.head)
+            if broken is not None:
+                return f"its hash chain breaks: {broken.what}"
+            if fold(entry.event for entry in entries) != before.state:
+                return "its row is not the fold of its journal"
+            books.post(store, before.state, [entry.event for entry in entries])
+        except UnknownRun:
+            return "its row cannot be found by its id"
+        except (BridleError, JournalBroken, KeyError, TypeError, ValueError) as error:
+            return str(error)
+        return ""
+    return what
+
+
+def _accounts(store: SqliteStore, books: Books, path: Path) -> Finding:
+    """What the shared accounts say, against what the journals add up to."""
+    wrong = books.differences(store.balances())
+    if not wrong:
+        return Finding("accounts", State.WELL, "Every shared account is the sum over the journals.")
+    if is_locked(path):
+        return Finding(
+            "accounts", State.NOTE, "Not compared: a process writes this store now.", "Look again when it rests."
+        )
+    return Finding("accounts", State.BAD, " ".join(wrong[:MOST_NAMED]), "Budgets count what the accounts say.")
+
+
+# ---- the policy and its prices
+
+
+def _policy(given: Path | None) -> tuple[Policy, list[Finding]]:
+    from bridle.config import BadPolicy, Severity, load_policy, problems
+
+    path = given or Path("bridle.yaml")
+    if given is None and not path.exists():
+        return Policy(), [Finding("policy", State.NOTE, "There is no bridle.yaml here.", "`bridle init` writes one.")]
+    try:
+        loaded = load_policy(path)
+    except BadPolicy as error:
+        number = counted(len(error.mistakes), "mistake")
+        return Policy(), [
+            Finding(
+                "policy",
+                State.BAD,
+                f"{path}: {number}, the first: {error.mistakes[0]}",
+                f"`bridle check {path}` shows all.",
+            )
+        ]
+    found = [*loaded.notes, *problems(loaded.policy, loaded.positions)]
+    if not found:
+        return loaded.policy, [Finding("policy", State.WELL, f"{path}: nothing to correct.")]
+    states = {Severity.ERROR: State.BAD}
+    return loaded.policy, [Finding("policy", states.get(m.severity, State.NOTE), str(m)) for m in found]
+
+
+def _prices(policy: Policy, books: Books) -> Iterator[Finding]:
+    """Models that runs asked for, and that nobody knows the price of: their calls are refused."""
+    missing = []
+    for model in sorted(books.models):
+        try:
+            price_of(model, policy.models)
+        except UnknownPrice as error:
+            missing.append(f"{model} ({error})")
+    if missing:
+        yield Finding(
+            "prices", State.BAD, f"No price: {'; '.join(missing)}.", "Put their prices under `models:` in the policy."
+        )
+    else:
+        number = counted(len(books.models), "model")
+        yield Finding("prices", State.WELL, f"{number} asked by these runs, each with a price.")

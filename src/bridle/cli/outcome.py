@@ -1,0 +1,77 @@
+"""How a run ended, as people are told: the sentence, the answer or how far it came, what it cost, what to do now."""
+
+import json
+
+from bridle.cli.screen import Screen, Span, bad, bold, counted, dim, doubtful, duration, good
+from bridle.rules.names import ACTIVE_MS, MODEL_CALLS, STEPS, TOKENS_IN, TOKENS_OUT, USD_NANO, show_usd
+from bridle.rules.stop import Retry, Status, StopNote, StopReason
+from bridle.rules.strict_json import Json
+from bridle.runs.result import RunResult
+
+MOST_SHOWN = 20_000  # characters of an answer
+
+AGAIN = {
+    Retry.NEVER: "The same request would end the same way.",
+    Retry.LATER: "The same request may do later.",
+    Retry.CHANGE: "The same request needs a change first.",
+    Retry.HUMAN: "A person decides before it is sent again.",
+    Retry.ANY: "It may be sent again.",
+    Retry.FOLLOW: "Another run took over.",
+    Retry.NONE: "",
+}
+
+
+def told(screen: Screen, result: RunResult, option: str, *, can_be_shown: bool = True) -> None:
+    """Everything one wants to know when a run has ended."""
+    is_ok = result.status is Status.OK
+    said = result.answer if is_ok else result.partial
+    if said is not None:
+        if not is_ok:
+            screen.line(bold("How far it came:"))
+        screen.block(words(said), indent="" if is_ok else "  ")
+        screen.line()
+    screen.line(*heading(result.stop), dim(f"  {spent(result)}"))
+    if result.stop is not None and result.stop.reason is not StopReason.OK:
+        for line in advice(result.stop):
+            screen.line(f"  {line}")
+    if can_be_shown:
+        screen.line(dim(f"  bridle show {result.run_id}{option}"))
+
+
+def heading(stop: StopNote | None) -> tuple[Span, ...]:
+    """The end of a run in one line: the status, the reason, the sentence."""
+    if stop is None:
+        return (doubtful("open"), "  The run has not ended.")
+    colour = {Status.OK: good, Status.FAILED: bad}.get(stop.status, doubtful)
+    status = str(stop.status)
+    return (colour(status), f"  {stop.reason}: " if stop.reason.value != status else "  ", stop.text())
+
+
+def advice(stop: StopNote) -> list[str]:
+    """What to do now, and who does it."""
+    who = f" ({stop.who})" if stop.who else ""
+    template = stop.row.advice
+    for key, value in stop.detail.items():
+        template = template.replace("{" + key + "}", str(value))
+    return [line for line in (f"{template}{who}", AGAIN[stop.retry]) if line]
+
+
+def spent(result: RunResult) -> str:
+    """What a run used, on one line."""
+    used = result.spent
+    tokens = used.get(TOKENS_IN, 0) + used.get(TOKENS_OUT, 0)
+    parts = [
+        counted(result.tool_calls, "tool call"),
+        counted(used.get(MODEL_CALLS, 0), "model call"),
+        counted(used.get(STEPS, 0), "step"),
+        counted(tokens, "token"),
+        show_usd(used.get(USD_NANO, 0)),
+        duration(used.get(ACTIVE_MS, 0)),
+    ]
+    return ", ".join(parts)
+
+
+def words(said: Json) -> str:
+    """An answer as text: a text as it is, everything else as JSON."""
+    text = said if isinstance(said, str) else json.dumps(said, indent=2, ensure_ascii=False)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}\n... ({len(text):,} characters; --json has all)"

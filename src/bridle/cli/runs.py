@@ -1,0 +1,100 @@
+"""`bridle runs`: the newest runs of a store."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bridle.cli.exits import OK, Failed
+from bridle.cli.place import now, option_for, path_of, reading
+from bridle.cli.screen import OUT, Span, ago, bad, bold, dim, doubtful, duration, good
+from bridle.rules.names import TOOL_CALLS, USD_NANO, Millis, show_usd
+from bridle.rules.run import Phase
+from bridle.rules.stop import Status, StopNote
+from bridle.runs.result import spent_by
+from bridle.store.base import RunLine
+
+MOST = 10_000
+
+
+def runs(
+    *,
+    only_open: Annotated[bool, Parameter(name="--open", negative="")] = False,
+    limit: int = 20,
+    store: str | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """List the newest runs.
+
+    Parameters
+    ----------
+    only_open
+        Only runs that have not ended.
+    limit
+        How many.
+    store
+        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
+    as_json
+        One JSON document.
+    """
+    if not 1 <= limit <= MOST:
+        raise Failed(f"--limit is between 1 and {MOST:,}, not {limit}")
+    path = path_of(store)
+    with reading(path) as opened:
+        found = opened.runs(limit=limit, only_open=only_open)
+    if as_json:
+        OUT.json({"store": str(path), "runs": [as_document(line) for line in found]})
+        return OK
+    if not found:
+        which = "open run" if only_open else "run"
+        OUT.line(f"There is no {which} in {path}.")
+        return OK
+    at = now()
+    head = tuple(
+        dim(word) for word in ("run", "status", "reason", "flow", "tenant", "calls", "spent", "took", "started")
+    )
+    OUT.table([head, *(_row(line, at) for line in found)])
+    OUT.line(dim(f"bridle show RUN{option_for(store)} tells the story of one"))
+    return OK
+
+
+def _row(line: RunLine, at: Millis) -> tuple[Span, ...]:
+    state = line.state
+    until = state.last_at if state.phase is Phase.STOPPED else at
+    return (
+        bold(state.run),
+        status_of(line),
+        str(line.reason or (state.halt.reason if state.halt else "")),
+        state.name,
+        state.tenant,
+        str(state.spent(TOOL_CALLS)),
+        show_usd(state.spent(USD_NANO)),
+        duration(max(until - state.started_at, 0)),
+        ago(state.started_at, at),
+    )
+
+
+def status_of(line: RunLine) -> Span:
+    """The status, in its colour."""
+    if line.reason is None:
+        return doubtful(line.state.phase.value)
+    status = StopNote(line.reason).status
+    return {Status.OK: good, Status.FAILED: bad}.get(status, doubtful)(status.value)
+
+
+def as_document(line: RunLine) -> dict[str, object]:
+    """One run as JSON has it; the names are those of `RunResult.to_dict` where they are the same thing."""
+    state = line.state
+    return {
+        "run_id": state.run,
+        "status": StopNote(line.reason).status.value if line.reason is not None else state.phase.value,
+        "stop_reason": line.reason.value if line.reason is not None else None,
+        "loop": state.loop,
+        "flow": state.name,
+        "version": state.version,
+        "tenant": state.tenant,
+        "by": state.by,
+        "step": state.step,
+        "started_at_ms": state.started_at,
+        "updated_at_ms": line.updated_at,
+        "spent": {str(unit): used for unit, used in spent_by(state).items()},
+    }

@@ -1,0 +1,179 @@
+"""What happened in a run, one line for each thing that did."""
+
+from collections.abc import Callable
+from typing import assert_never
+
+from bridle.cli.screen import Span, bad, bold, counted, cut, dim, doubtful, duration, size, visible
+from bridle.rules.call import CallKind, Purpose
+from bridle.rules.events import (
+    CallAdmitted,
+    CallInDoubt,
+    CallRefused,
+    CallReused,
+    CallSettled,
+    CallVoided,
+    Event,
+    RunHalted,
+    RunResumed,
+    RunStarted,
+    RunStopped,
+    StepEntered,
+)
+from bridle.rules.failure import FailureKind
+from bridle.rules.names import (
+    MILLIS_PER_SECOND,
+    TOKENS_IN,
+    TOKENS_OUT,
+    USD_NANO,
+    CallId,
+    Digest,
+    Effect,
+    Millis,
+    ToolName,
+    show_usd,
+)
+from bridle.rules.policy import Limits
+from bridle.rules.stop import Status, StopNote
+
+Line = tuple[Span, ...]
+Payload = Callable[[str], bytes | None]
+LEAST_ARGS = 24  # columns of an excerpt, however narrow the terminal is
+MOST_ARGS = 96
+
+_FAILED = {
+    FailureKind.UNAVAILABLE: "failed: the far end is not well",
+    FailureKind.TIMEOUT: "failed: no answer in time",
+    FailureKind.RATE_LIMITED: "failed: the far end asked to slow down",
+    FailureKind.REJECTED: "failed: the far end rejected the request",
+    FailureKind.CREDENTIALS: "failed: the credentials were not accepted",
+    FailureKind.INVALID_OUTPUT: "failed: its output is not usable",
+    FailureKind.CONTEXT_OVERFLOW: "failed: the request was too large",
+    FailureKind.CRASHED: "failed: its code raised an error",
+    FailureKind.CANCELLED: "cancelled: nobody waited for it any more",
+}
+
+
+class Timeline:
+    """Turns events into lines, in their order. A call gets its line when it has ended.
+
+    `payload` finds what a run kept beside its journal, by name; `width` is the room for a line.
+    """
+
+    def __init__(self, started_at: Millis, payload: Payload, width: int) -> None:
+        self._started_at = started_at
+        self._payload = payload
+        self._width = width
+        self._open: dict[CallId, CallAdmitted] = {}
+        self._args_of: dict[tuple[ToolName, Digest], CallId] = {}
+
+    def told(self, event: Event) -> list[Line]:
+        """The lines of one event; an admission has none yet."""
+        match event:
+            case RunStarted():
+                whose = "attached agent" if event.loop == "attach" else "flow"
+                said = f"started: {whose} {event.name}, for {event.tenant}, by {event.by}"
+                return [self._line(event.at, said)]
+            case StepEntered():
+                return [self._line(event.at, bold(f"step {event.step}"), dim(_limits(event)))]
+            case CallAdmitted():
+                self._open[event.call] = event
+                self._args_of.setdefault((event.tool, event.args), event.call)
+                return []
+            case CallSettled():
+                return [self._settled(event)]
+            case CallReused():
+                said = (dim(f" = the result of {event.of}, reused"),)
+                return [self._call(event.at, event.call, event.tool, event.args, said)]
+            case CallRefused():
+                return [self._refused(event)]
+            case CallVoided():
+                admitted = self._open.pop(event.call)
+                return [self._ended(admitted, (dim(" -> never sent; what it held went back"),))]
+            case CallInDoubt():
+                admitted = self._open.pop(event.call)
+                return [self._ended(admitted, (bad(" -> in doubt: nobody knows whether it took effect"),))]
+            case RunResumed():
+                return [self._line(event.at, bold(f"resumed after {duration(event.away)} away"))]
+            case RunHalted():
+                return [self._line(event.at, doubtful(f"halted: {StopNote(event.reason, event.detail).text()}"))]
+            case RunStopped():
+                return [self._stopped(event)]
+            case _:
+                assert_never(event)
+
+    def waiting(self) -> list[Line]:
+        """The calls that have not ended."""
+        return [self._ended(admitted, (doubtful(" -> still open"),)) for admitted in self._open.values()]
+
+    def _settled(self, event: CallSettled) -> Line:
+        admitted = self._open.pop(event.call)
+        took = duration(event.at - admitted.at)
+        money = event.used.get(USD_NANO, 0)
+        cost = f", {show_usd(money)}" if money else ""
+        if event.failure is not None:
+            return self._ended(admitted, (bad(f" -> {_FAILED[event.failure]}"), dim(f" ({took}{cost})")))
+        if admitted.kind is CallKind.MODEL:
+            wish = f"asks for {counted(event.asked, 'tool call')}" if event.asked else "answers"
+            tokens = f"{event.used.get(TOKENS_IN, 0):,} tokens in, {event.used.get(TOKENS_OUT, 0):,} out"
+            over = (bad(" used more than it declared"),) if event.overrun else ()
+            return self._ended(admitted, (f" -> {wish}", dim(f" ({tokens}, {took}{cost})"), *over))
+        kept = self._payload(f"{event.call}.result")
+        came = size(len(kept)) if kept is not None else "done"
+        return self._ended(admitted, (f" -> {came}", dim(f" ({took}{cost})")))
+
+    def _refused(self, event: CallRefused) -> Line:
+        note = StopNote(event.reason, event.detail)
+        also = f" (also: {', '.join(event.also)})" if event.also else ""
+        over = " This step's budget is used up." if event.node_over else ""
+        said = (bad(f" -> refused: {event.reason}."), f" {note.text()}{over}", dim(also))
+        return self._call(event.at, event.call, event.tool, event.args, said)
+
+    def _ended(self, admitted: CallAdmitted, said: Line) -> Line:
+        marks = []
+        if admitted.attempt > 1:
+            marks.append(f"attempt {admitted.attempt}")
+        if admitted.effect is Effect.WRITE:
+            marks.append("write")
+        if admitted.purpose is Purpose.FINALISE:
+            marks.append("last call")
+        if admitted.also:
+            marks.append(f"let pass: {', '.join(admitted.also)}")
+        mark: Line = (doubtful(f" [{', '.join(marks)}]"),) if marks else ()
+        return self._call(admitted.at, admitted.call, admitted.tool, admitted.args, (*mark, *said))
+
+    def _call(self, at: Millis, call: CallId, tool: ToolName, args: Digest, said: Line) -> Line:
+        head = f"  {call:<4} {cut(tool, 60)}"
+        return self._line(at, head, dim(self._args(tool, args)), *said)
+
+    def _args(self, tool: ToolName, args: Digest) -> str:
+        call = self._args_of.get((tool, args))
+        kept = self._payload(f"{call}.args") if call is not None else None
+        if kept is None or kept == b"{}":
+            return ""
+        room = min(max(self._width - 72, LEAST_ARGS), MOST_ARGS)
+        return " " + cut(kept[: 8 * MOST_ARGS].decode("utf-8", "replace"), room)
+
+    def _stopped(self, event: RunStopped) -> Line:
+        note = StopNote(event.reason, event.detail)
+        colour = bold if note.status is Status.OK else doubtful
+        return self._line(event.at, colour(f"stopped: {event.reason}"))
+
+    def _line(self, at: Millis, *spans: Span) -> Line:
+        since = max(at - self._started_at, 0)
+        return (dim(f"{since // 10 / (MILLIS_PER_SECOND // 10):>8.2f} s  "), *spans)
+
+
+def _limits(event: StepEntered) -> str:
+    """What an investigation may use at most, where it has limits of its own."""
+    whole = Limits()
+    named = [
+        f"{name} {show_usd(limit) if name == 'max_usd' else limit}"
+        for name, limit in event.limits.items()
+        if limit < getattr(whole, name, limit + 1)
+    ]
+    return f"  {', '.join(named)}" if named else ""
+
+
+def excerpt(body: bytes, columns: int) -> str:
+    """The beginning of something that was kept, on one line."""
+    return cut(visible(body[: 4 * columns + 8].decode("utf-8", "replace")), columns)

@@ -1,0 +1,42 @@
+"""The contract, held by every store there is."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bridle.store.base import Store
+from bridle.store.sqlite import SqliteStore
+from tests.store.contract import StoreContract
+
+
+class TestMemory(StoreContract):
+    """In memory: everything in the loop's own thread."""
+
+    @pytest.fixture
+    async def store(self) -> AsyncIterator[Store]:
+        store = SqliteStore(None)
+        store.crowd = 100
+        yield store
+        await store.close()
+
+
+class TestFile(StoreContract):
+    """In a file, for many runs: larger batches go through the writer's thread."""
+
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
+        store = SqliteStore(tmp_path / "bridle.db")
+        store.crowd = 100
+        yield store
+        await store.close()
+
+
+class TestFileAlone(StoreContract):
+    """In a file, for one run: every transaction is committed at once."""
+
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
+        store = SqliteStore(tmp_path / "bridle.db")
+        yield store
+        await store.close()
