@@ -22,9 +22,11 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "manager", "core", "m
 
 # (module, function): why it may catch everything and go on (who ends with a bare `raise` does not go on)
 CATCHES_EVERYTHING = {
-    ("src/bridle/rules/checks.py", "_asked"): "an objection that cannot be evaluated is an objection",
+    ("src/bridle/rules/checks.py", "decide"): "an objection that cannot be evaluated is an objection",
     ("src/bridle/gateway/perform.py", "_said"): "even the message of an exception is foreign code",
     ("src/bridle/store/sqlite.py", "_commit"): "the failure of one job of a batch goes back to its caller alone",
+    ("src/bridle/runs/runner.py", "drive"): "the door of a flow: its code may raise anything, and the run ends",
+    ("src/bridle/store/writer.py", "_deliver"): "what a job raised is handed to whoever waits for it",
     ("src/bridle/store/writer.py", "_committed"): "whatever kills the writer, everyone who waits for it is told",
 }
 # module: why it may say Any
@@ -33,7 +35,6 @@ SAYS_ANY: dict[str, str] = {}
 LAZY = {
     "httpx2": "220 ms, and only for a model or a page over HTTP",
     "genai_prices": "315 ms, and only for a model without a price in the policy",
-    "selectolax": "only for a page of HTML",
     "jsonschema_rs": "only when a schema is compiled",
     "pydantic": "only at the edges",
     "ruamel": "only to read a policy file",
@@ -223,7 +224,7 @@ def test_only_the_doors_catch_everything() -> None:
     good: list[str | Source] = [
         caught.format("ValueError"),
         caught.format("BaseException").replace("pass", "undo()\n        raise"),
-        Source("src/bridle/rules/checks.py", caught.format("Exception").replace("perform", "_asked")),
+        Source("src/bridle/rules/checks.py", caught.format("Exception").replace("perform", "decide")),
     ]
     holds(doors, files("src/"), bad=bad, good=good)
 
@@ -296,6 +297,7 @@ def test_a_room_says_what_it_is_for_in_twelve_lines() -> None:
 
 
 def test_no_float_touches_money() -> None:
+    """The strict JSON parser is left out: a number in somebody's JSON is no money."""
     def floats(source: Source) -> Iterator[str]:
         for node in ast.walk(source.tree):
             match node:
@@ -311,7 +313,8 @@ def test_no_float_touches_money() -> None:
                 yield f"{node.lineno}: a float; money is UsdNanos, time is Millis, both integers"
 
     bad = ["def f(x: float): ...", "x: list[float]", "def f() -> 'float': ...", "NewType('Usd', float)", "float(x)"]
-    holds(floats, files("src/bridle/rules/"), bad=bad, good=["def f(x: int) -> bool:\n    return isinstance(x, float)"])
+    money = [source for source in files("src/bridle/rules/") if source.path != "src/bridle/rules/strict_json.py"]
+    holds(floats, money, bad=bad, good=["def f(x: int) -> bool:\n    return isinstance(x, float)"])
 
 
 def test_the_readme_is_short_and_starts_with_something_to_type() -> None:

@@ -94,7 +94,13 @@ DECLARED = st.builds(
     show_bytes=SMALL,
 )
 LIMITS = st.builds(
-    Limits, SMALL, st.integers(10, 100), SMALL, SMALL, st.integers(1, 10_000), st.builds(UsdNanos, st.integers(1, 9_000))
+    Limits,
+    SMALL,
+    st.integers(10, 100),
+    SMALL,
+    SMALL,
+    st.integers(1, 10_000),
+    st.builds(UsdNanos, st.integers(1, 9_000)),
 )
 CAPS = st.builds(
     Cap,
@@ -144,7 +150,9 @@ HEALTHS = st.builds(
 def runs(draw: st.DrawFn, policy: Policy) -> RunState:
     """A run under a policy: somewhere on its way, perhaps in an investigation, perhaps halted."""
     spent = st.dictionaries(st.sampled_from([STEPS, MODEL_CALLS, TOOL_CALLS, USD_NANO]), st.integers(0, 6))
-    run = apply(None, started(policy, finalise=draw(st.sampled_from([{}, {STEPS: 1, MODEL_CALLS: 1, ACTIVE_MS: 5_000}]))))
+    run = apply(
+        None, started(policy, finalise=draw(st.sampled_from([{}, {STEPS: 1, MODEL_CALLS: 1, ACTIVE_MS: 5_000}])))
+    )
     if draw(st.booleans()):
         run = apply(run, StepEntered(NOW, "look", Digest("s"), draw(PATCHES)))
     if draw(st.integers(0, 5)) == 0:
@@ -155,11 +163,15 @@ def runs(draw: st.DrawFn, policy: Policy) -> RunState:
 @st.composite
 def decisions(draw: st.DrawFn) -> tuple[Call, Snapshot]:
     """A call, and everything that the decision on it may look at."""
-    policy = replace(draw(POLICIES), allow=draw(st.just(ALLOWED) | TOOL_SETS), deny=draw(st.just(frozenset()) | TOOL_SETS))
+    policy = replace(
+        draw(POLICIES), allow=draw(st.just(ALLOWED) | TOOL_SETS), deny=draw(st.just(frozenset()) | TOOL_SETS)
+    )
     call = draw(CALLS)
     balance = st.builds(Balance, st.integers(0, 5_000), st.integers(0, 2_500), st.integers(0, 2_500))
     units: list[Unit] = [USD_NANO, TOOL_CALLS, IN_FLIGHT]
-    accounts = st.builds(Account, st.sampled_from(Level), NAMES, st.sampled_from(units), st.sampled_from(Window), st.just(0))
+    accounts = st.builds(
+        Account, st.sampled_from(Level), NAMES, st.sampled_from(units), st.sampled_from(Window), st.just(0)
+    )
     seen = Snapshot(
         now=Millis(NOW + draw(st.sampled_from([0, 1_000, 9_000, 50_000, 200_000]))),
         run=draw(runs(policy)),
@@ -208,7 +220,11 @@ def houses(draw: st.DrawFn) -> House:
     )
     caps = tuple(
         Cap(level, unit, draw(st.sampled_from(Window)), draw(st.integers(1, most)))
-        for level, unit, most in ((Level.HOUSE, USD_NANO, 9_000), (Level.TENANT, TOOL_CALLS, 6), (Level.AGENT, TOKENS_OUT, 900))
+        for level, unit, most in (
+            (Level.HOUSE, USD_NANO, 9_000),
+            (Level.TENANT, TOOL_CALLS, 6),
+            (Level.AGENT, TOKENS_OUT, 900),
+        )
         if draw(st.booleans())
     )
     policy = Policy(allow=ALLOWED, limits=limits, caps=caps, require_approval=draw(st.booleans()), max_refusals=3)
@@ -232,7 +248,9 @@ def play(house: House, move: Move) -> None:
             house.propose(model_call(move.part % 300, move.which * 20, move.part * 2, args=str(move.part)))
         case "finalise":
             reserved = house.run.finalise if house.run.phase is not Phase.OPEN else house.run.node_finalise
-            hold = {unit: held * move.part // 1_000 for unit, held in reserved.items() if unit not in (ACTIVE_MS, STEPS)}
+            hold = {
+                unit: held * move.part // 1_000 for unit, held in reserved.items() if unit not in (ACTIVE_MS, STEPS)
+            }
             if hold:
                 asked = model_call(args="last", purpose=Purpose.FINALISE)
                 house.propose(replace(asked, hold={**hold, MODEL_CALLS: 1, STEPS: 1}))

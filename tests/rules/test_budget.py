@@ -1,4 +1,4 @@
-"""Two-phase money: the algebra of one balance and of many, the windows, and the bounds that no story of a run breaks."""
+"""Two-phase money: the algebra of one balance and of many, the windows, the bounds that no story of a run breaks."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -26,7 +26,6 @@ from bridle.rules.checks import decide
 from bridle.rules.decision import Admit
 from bridle.rules.names import (
     ACTIVE_MS,
-    IN_FLIGHT,
     MODEL_CALLS,
     STEPS,
     TOKENS_IN,
@@ -118,7 +117,11 @@ def test_the_run_and_the_shared_accounts_have_paid_the_same(house: House, story:
     for move in story:
         play(house, move)
     for cap in house.policy.caps:
-        paid = [balance for account, balance in house.balances.items() if (account.level, account.unit) == (cap.level, cap.unit)]
+        paid = [
+            balance
+            for account, balance in house.balances.items()
+            if (account.level, account.unit) == (cap.level, cap.unit)
+        ]
         assert sum(balance.settled for balance in paid) == house.run.spent(cap.unit)
         assert sum(balance.reserved for balance in paid) == house.run.held.get(cap.unit, 0)
 
@@ -142,16 +145,19 @@ def test_settling_pays_what_it_was_and_gives_the_rest_back(balance: Balance, hel
     assert settled.available == balance.available - used
 
 
-@given(BALANCES, st.lists(st.tuples(st.sampled_from("rsvp"), MONEY, MONEY)))
+@given(BALANCES, st.lists(st.tuples(st.sampled_from(["reserve", "settle", "void", "post"]), MONEY, MONEY)))
 def test_no_operation_lowers_what_is_settled(balance: Balance, operations: list[tuple[str, int, int]]) -> None:
     for name, amount, used in operations:
         held = min(amount, balance.reserved)
-        after = {
-            "r": lambda now=balance, some=amount: now.reserve(some),
-            "s": lambda now=balance, some=held, paid=used: now.settle(some, paid),
-            "v": lambda now=balance, some=held: now.void(some),
-            "p": lambda now=balance, some=held: now.post(some),
-        }[name]()
+        match name:
+            case "reserve":
+                after = balance.reserve(amount)
+            case "settle":
+                after = balance.settle(held, used)
+            case "void":
+                after = balance.void(held)
+            case _:
+                after = balance.post(held)
         assert after.settled >= balance.settled
         assert after.reserved >= 0
         assert after.limit == balance.limit
@@ -159,7 +165,8 @@ def test_no_operation_lowers_what_is_settled(balance: Balance, operations: list[
 
 
 @pytest.mark.parametrize(
-    ("balance", "held", "used"), [(Balance(9), 1, 0), (Balance(9, 0, 2), 3, 0), (Balance(9, 0, 2), -1, 0), (Balance(9, 0, 2), 1, -1)]
+    ("balance", "held", "used"),
+    [(Balance(9), 1, 0), (Balance(9, 0, 2), 3, 0), (Balance(9, 0, 2), -1, 0), (Balance(9, 0, 2), 1, -1)],
 )
 def test_nothing_gives_back_more_than_it_took(balance: Balance, held: int, used: int) -> None:
     with pytest.raises(AssertionError):

@@ -168,7 +168,10 @@ ORDER = [
         (tool_call(), replace(SEEN, now=Millis(LATE - 1))),
         (LAST, replace(ASKED, now=Millis(NOW + 85_000), run=replace(RUN, finalise={ACTIVE_MS: 5_000}))),
         (LAST, replace(ASKED, now=Millis(NOW + 9_000), run=NODE)),
-        (LAST, replace(halted(R.MAX_STEPS), run=replace(halted(R.MAX_STEPS).run, used={STEPS: 29}, finalise={STEPS: 1}))),
+        (
+            LAST,
+            replace(halted(R.MAX_STEPS), run=replace(halted(R.MAX_STEPS).run, used={STEPS: 29}, finalise={STEPS: 1})),
+        ),
         (tool_call(), replace(SEEN, switch=KillLevel.EXPENSIVE)),
         (tool_call(VIDEO), replace(SEEN, tool=VIDEO, switch=KillLevel.WRITES)),
         (tool_call(VIDEO), replace(having({TOOL_CALLS: 11}), tool=VIDEO)),
@@ -241,10 +244,12 @@ def test_every_objection_is_recorded_in_the_order_of_the_checks(objections: list
     assert decision == Decision(winner, tuple(other for other in objections if other != winner))
 
 
-@given(decisions(), st.integers(0, len(CHECKS) - 1), st.sampled_from([ValueError, KeyError, AssertionError, RecursionError]))
-def test_a_check_that_raises_never_admits(
-    given_: tuple[Call, Snapshot], broken: int, error: type[Exception]
-) -> None:
+@given(
+    decisions(),
+    st.integers(0, len(CHECKS) - 1),
+    st.sampled_from([ValueError, KeyError, AssertionError, RecursionError]),
+)
+def test_a_check_that_raises_never_admits(given_: tuple[Call, Snapshot], broken: int, error: type[Exception]) -> None:
     def cannot(call: Call, seen: Snapshot) -> Objection | None:
         raise error("secret")
 
@@ -297,6 +302,12 @@ def test_a_finalise_call_that_is_larger_than_its_reserve_does_not_overshoot_the_
     assert not isinstance(decide(LAST, replace(ASKED, run=full)).answer, Admit)
 
 
+@pytest.mark.xfail(reason="budget looks at tokens only where a hold has tokens_in")
+def test_a_hold_of_output_tokens_alone_is_held_against_the_limit_too() -> None:
+    call = replace(model_call(), hold={MODEL_CALLS: 1, TOKENS_OUT: 500_001})
+    assert not isinstance(decide(call, ASKED).answer, Admit)
+
+
 @pytest.mark.xfail(reason="budget returns its first objection, so that a stronger one of the same check is lost")
 def test_an_empty_account_is_said_before_a_limit_of_the_run() -> None:
     both = replace(having({USD_NANO: 10**9}), tool=SEARCH, balances={HOUSE: Balance(0)})
@@ -319,9 +330,7 @@ def test_an_empty_account_is_said_before_a_limit_of_the_run() -> None:
         (apply(RUN, RunStopped(IN, R.OK)), IN, Halt(R.OK)),
     ],
 )
-def test_a_step_is_entered_by_an_open_run_in_time_with_a_step_left(
-    run: RunState, now: int, halt: Halt | None
-) -> None:
+def test_a_step_is_entered_by_an_open_run_in_time_with_a_step_left(run: RunState, now: int, halt: Halt | None) -> None:
     assert may_enter(run, POLICY.limits, Millis(now)) == halt
 
 

@@ -83,7 +83,7 @@ def proposal(verb: str, args: list[str], turn: int) -> Call:
 
 def end(house: House, call: Call, ended: str) -> None:
     """How an admitted call of a row ends."""
-    newest = next(reversed(house.run.open_calls))
+    newest = list(house.run.open_calls)[-1]
     if ended == "open":
         return
     if ended in tuple(FailureKind):

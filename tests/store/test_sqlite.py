@@ -16,6 +16,7 @@ from bridle.rules.health import Health
 from bridle.rules.names import IN_FLIGHT, Digest, RunId, TenantId
 from bridle.rules.policy import KillLevel, Level, Window
 from bridle.store import sqlite
+from bridle.store.base import Transaction
 from bridle.store.chain import verify
 from bridle.store.codec import BadRow
 from bridle.store.sqlite import SCHEMA, SqliteStore, StoreBusy, StoreUnusable
@@ -23,7 +24,12 @@ from tests.store.contract import adding, beginning, intact, keeping, money, rows
 from tests.store.journals import T0, TENANT, admitted, begin
 
 ROOT = Path(__file__).resolve().parents[2]
-OPENS = "import sys; from pathlib import Path; from bridle.store.sqlite import SqliteStore; SqliteStore(Path(sys.argv[1]))"
+OPENS = """
+import sys
+from pathlib import Path
+from bridle.store.sqlite import SqliteStore
+SqliteStore(Path(sys.argv[1]))
+"""
 
 
 @pytest.fixture
@@ -46,6 +52,10 @@ def change(path: Path, statement: str, *values: object) -> None:
     db.close()
 
 
+def setting(account: Account, balance: Balance) -> Callable[[Transaction], None]:
+    return lambda tx: tx.set_balance(account, balance)
+
+
 # Who may write, and who may look
 
 
@@ -59,7 +69,7 @@ async def test_a_second_writer_in_another_process_gets_a_sentence_too(store: Sql
     command = [sys.executable, "-c", OPENS, str(path)]
     second = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert second.returncode == 1
-    assert second.stderr.splitlines()[-1].startswith("bridle.store.sqlite.StoreBusy: ")
+    assert second.stderr.splitlines()[-1].startswith("bridle.store.opening.StoreBusy: ")
 
 
 async def test_a_store_that_was_closed_can_be_opened_again(path: Path) -> None:
@@ -183,7 +193,7 @@ def test_a_place_where_nothing_can_be_written_is_named_with_the_cure(place: str)
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes into a read-only folder all the same")
 def test_a_read_only_folder_is_named_with_the_cure(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(StoreUnusable, match="Permission denied. Choose another place"):
+    with pytest.raises(StoreUnusable, match=r"Permission denied\. Choose another place"):
         SqliteStore(tmp_path / "bridle.db")
     tmp_path.chmod(0o700)
 
@@ -234,10 +244,10 @@ async def test_a_transaction_that_meets_a_damaged_row_fails_alone(path: Path, da
     store = SqliteStore(path)
     store.crowd = 2
 
-    def look(tx: sqlite.Transaction) -> object:
+    def look(tx: Transaction) -> object:
         return tx.recorded(RunId("r1")), tx.health(TENANT, "kb"), tx.switch(TENANT)
 
-    jobs: list[Callable[[sqlite.Transaction], object]] = [beginning("r2"), look, beginning("r3")]
+    jobs: list[Callable[[Transaction], object]] = [beginning("r2"), look, beginning("r3")]
     found = await asyncio.gather(*(store.transact(job) for job in jobs), return_exceptions=True)
     assert isinstance(found[1], BridleError)
     assert intact(store, "r2").seq == intact(store, "r3").seq == 1
@@ -251,8 +261,8 @@ async def test_a_file_with_a_torn_page_gives_a_sentence_and_no_traceback(path: P
     await store.close()
     with path.open("r+b") as file:
         file.seek(4_096)
-        file.write(os.urandom(path.stat().st_size - 4_096))
-    with pytest.raises(BridleError, match="bridle.db"):  # noqa: PT012 - whoever notices first
+        file.write(os.urandom(200_000))
+    with pytest.raises(BridleError, match=r"bridle\.db"):  # noqa: PT012 - whoever notices first
         store = SqliteStore(path)
         try:
             store.runs()
@@ -267,7 +277,7 @@ async def test_a_file_with_a_torn_page_gives_a_sentence_and_no_traceback(path: P
         ("UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'ann', 'eve') AS BLOB) WHERE seq = 1", 1),
         ("DELETE FROM events WHERE seq = 2", 2),
         ("DELETE FROM events WHERE seq = 3", 3),
-        ("UPDATE events SET seq = CASE seq WHEN 2 THEN 3 WHEN 3 THEN 2 ELSE 1 END", 2),
+        ("UPDATE events SET seq = CASE seq WHEN 12 THEN 3 WHEN 13 THEN 2 ELSE 1 END", 2),
         ("UPDATE events SET hash = X'00' WHERE seq = 3", 3),
         ("UPDATE runs SET head = X'00'", 4),
     ],
@@ -277,11 +287,9 @@ async def test_who_edits_the_file_with_another_tool_is_found(path: Path, edit: s
     await store.transact(beginning("r1"))
     await store.transact(adding("r1", 1, [admitted("c1"), admitted("c2", turn=1)]))
     await store.close()
-    for part in edit.split(";"):
-        if "CASE" in part:  # the primary key holds at every row: go around it
-            change(path, "UPDATE events SET seq = seq + 10")
-            part = part.replace("CASE seq WHEN 2 THEN 3 WHEN 3 THEN 2", "CASE seq WHEN 12 THEN 3 WHEN 13 THEN 2")
-        change(path, part)
+    if "CASE" in edit:  # the primary key holds at every row: go around it
+        change(path, "UPDATE events SET seq = seq + 10")
+    change(path, edit)
     reader = SqliteStore(path, read_only=True)
     found = verify(RunId("r1"), rows(reader, "r1"), reader.recorded(RunId("r1")).head)
     assert found is not None
@@ -297,7 +305,7 @@ async def test_seats_are_not_forgotten_however_many_accounts_are_touched(
     await store.transact(lambda tx: tx.set_balance(seat, Balance(1, 0, 1)))
     for number in range(30):
         other = Account(Level.AGENT, f"a{number}", money.unit, Window.DAY, number)
-        await store.transact(lambda tx, a=other: tx.set_balance(a, Balance(9, 1, 0)))  # type: ignore[misc]  # bound now
+        await store.transact(setting(other, Balance(9, 1, 0)))
     assert (await store.transact(lambda tx: tx.balance(seat, 1))).available == 0
     assert len(store.balances()) >= 30
 

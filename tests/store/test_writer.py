@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -82,13 +83,16 @@ async def test_no_batch_is_larger_than_256_and_the_order_is_kept() -> None:
     sizes: list[int] = []
     seen: list[int] = []
 
+    def note(number: int, _: object) -> None:
+        seen.append(number)
+
     def watching(batch: list[Job[object]]) -> None:
         sizes.append(len(batch))
         perform(batch)
 
     made = writer(watching)
     async with asyncio.timeout(10):
-        await asyncio.gather(*(made.run(lambda _, n=n: seen.append(n)) for n in range(1_000)))
+        await asyncio.gather(*(made.run(partial(note, n)) for n in range(1_000)))
     assert max(sizes) <= BATCH
     assert seen == list(range(1_000))
     await made.close()

@@ -1,11 +1,10 @@
 """The commands, and how an error becomes one sentence and an exit code."""
 
-import importlib.util
 import os
 import sqlite3
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from cyclopts import App, CycloptsError
@@ -23,6 +22,7 @@ from bridle.rules.failure import BridleError
 
 HELP = """Explicit flow by default, bounded autonomy inside declared nodes, one door for every effect,
 a reason for every stop."""
+DEMO = "Watch governed runs, two incidents being stopped, and a write being refused. No key, no network."
 EPILOGUE = "Exit codes: 0 ok, 1 error, 2 something was found, 3 stopped by the policy, 130 interrupted."
 
 
@@ -34,7 +34,7 @@ def version() -> str:
 
 
 def commands() -> App:
-    """The program, with its commands in the order in which a newcomer meets them."""
+    """The program, with its commands each imported by those that need it."""
     app = App(
         name="bridle",
         help=HELP,
@@ -44,10 +44,10 @@ def commands() -> App:
         default_parameter=None,
     )
     app["--help"].group = app["--version"].group = "Options"
-    for order, command in enumerate((init, check, schema, run, runs, show, cancel, doctor), 1):
+    first: tuple[Callable[..., int], ...] = (init, check, schema, run, runs, show, cancel, doctor)
+    for order, command in enumerate(first, 1):
         app.command(command, sort_key=order)
-    if importlib.util.find_spec("bridle.cli.demo") is not None:
-        app.command("bridle.cli.demo:demo", name="demo", sort_key=0)
+    app.command("bridle.cli.demo:demo", name="demo", help=DEMO, sort_key=0)
     return app
 
 

@@ -11,17 +11,19 @@ from bridle.rules.policy import Policy
 from bridle.runs.flow import Flow
 from bridle.runs.run import Run
 from bridle.runs.signals import Denied
+from bridle.tools.kb import Library
 
 TOOLS = ("search.read", "kb.read")
 MODEL = "extractive"
 MOST_TERMS = 8  # words of a search
 MOST_READ = 3  # documents that are read before the model is asked
-LIMITS = {"max_tool_calls": 6, "max_model_calls": 6, "max_seconds": 60, "max_usd": "0.20"}  # of the investigation
+# of the investigation
+LIMITS: dict[str, int | str] = {"max_tool_calls": 6, "max_model_calls": 6, "max_seconds": 60, "max_usd": "0.20"}
 READ_ONLY = Policy(allow=frozenset(ToolName(name) for name in TOOLS))  # where there is no policy file
 
 
 @dataclass
-class Question:
+class Asked:
     """What is asked of which folder, and what the steps found on the way."""
 
     question: str
@@ -35,10 +37,11 @@ class Question:
 def asking(model: str = MODEL) -> Flow:
     """The flow with this model: plan, read, answer. Two steps of plain code, then one investigation with limits."""
     version = "1" if model == MODEL else f"1 {model}"
-    ask = Flow("ask", version=version, state=Question)
+    ask = Flow("ask", version=version, state=Asked)
 
     @ask.step(to=["read", "answer"])
-    async def plan(run: Run, state: Question) -> str:
+    async def plan(run: Run, state: object) -> str:
+        assert isinstance(state, Asked)
         state.terms = keywords(state.question)[:MOST_TERMS]
         if not state.terms:
             return "answer"
@@ -48,7 +51,8 @@ def asking(model: str = MODEL) -> Flow:
         return "read" if state.found else "answer"
 
     @ask.step(to=["answer"])
-    async def read(run: Run, state: Question) -> str:
+    async def read(run: Run, state: object) -> str:
+        assert isinstance(state, Asked)
         for doc in state.found[:MOST_READ]:
             try:
                 await run.call("kb.read", {"doc": doc})
@@ -66,7 +70,6 @@ def asking(model: str = MODEL) -> Flow:
     return ask
 
 
-def over(b: Bridle, folder: Path) -> None:
-    """Declare the tools of this flow over a folder, where the house has not declared them itself."""
-    if not any(name in b.toolbox for name in TOOLS):
-        documents(b, folder)
+def over(b: Bridle, folder: Path) -> Library:
+    """Declare the tools of this flow over a folder. Close the library when the runs are over."""
+    return documents(b, folder)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bridle.gateway.settlement import Party, accounts, bulkhead
+from bridle.gateway.settlement import Party, accounts
 from bridle.rules.budget import Account, Balance
 from bridle.rules.call import CallKind
 from bridle.rules.events import CallAdmitted, CallInDoubt, CallRefused, CallSettled, CallVoided, Event
@@ -57,7 +57,7 @@ class Books:
             balance = balances.get(account, Balance(0))
             paid, held = self._settled.get(account, 0), self._reserved.get(account, 0)
             if account.unit == IN_FLIGHT:
-                paid = balance.settled
+                continue  # seats are given back when their process dies
             if (balance.settled, balance.reserved) != (paid, held):
                 found.append(
                     f"The account {_named(account)} says {balance.settled} used and {balance.reserved} held;"
@@ -76,10 +76,7 @@ class Books:
     def _drawn(self, party: Party | None, admitted: CallAdmitted) -> list[Account]:
         if party is None:
             return []
-        drawn = [account for account, _ in accounts(party, admitted.tool, 0, admitted.hold, admitted.at)]
-        if IN_FLIGHT in admitted.hold:
-            drawn.append(bulkhead(party.tenant, admitted.tool))
-        return drawn
+        return [account for account, _ in accounts(party, admitted.tool, 0, admitted.hold, admitted.at)]
 
     def _policy(self, store: Store, state: RunState) -> Policy | None:
         key = (state.policy, state.tenant, state.name)

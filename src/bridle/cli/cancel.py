@@ -29,7 +29,7 @@ def cancel(
     *,
     by: str | None = None,
     store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
 ) -> int:
     """Cancel a run: nothing new is admitted, what is in flight is cancelled.
 
@@ -40,7 +40,7 @@ def cancel(
     by
         Who asks, for the journal. Default: the name of this user.
     store
-        The store; see `bridle runs`.
+        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
     as_json
         One JSON document.
     """
@@ -62,8 +62,8 @@ def cancel(
     if stop is None:
         ERR.line(
             bad("bridle: "),
-            f"run {wanted} is still open after {duration(took)}: the process that works on this store has not cancelled it"
-            f" yet. Look again with `bridle show {wanted}{option_for(store)}`, or end that process.",
+            f"run {wanted} is still open after {duration(took)}: the process that works on this store has not ended it."
+            f" Look again with `bridle show {wanted}{option_for(store)}`, or end that process.",
         )
         return ERROR
     return _told(wanted, stop, "ended", took, as_json)

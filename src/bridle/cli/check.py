@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def check(
-    policy: Annotated[Path, Parameter(name="POLICY")] = Path("bridle.yaml"),
+    policy: Annotated[Path, Parameter(name="POLICY", show_default=False)] = Path("bridle.yaml"),
     /,
     *,
     app: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
 ) -> int:
     """Check a policy file: every mistake at once; or every setting in force, and what a call holds at worst.
 

@@ -1,4 +1,4 @@
-"""`bridle demo`: real questions answered by a governed run, two incidents stopped, a write refused; nothing is staged."""
+"""`bridle demo`: questions answered by governed runs, two incidents stopped, a write refused; nothing is staged."""
 
 import asyncio
 import tempfile
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata, resources
 from itertools import islice
 from pathlib import Path
+from secrets import token_hex
 
 from bridle.bridle import Bridle
 from bridle.bundled import folder
@@ -19,14 +20,13 @@ from bridle.cli.screen import OUT, Screen, Span, bold, counted, dim, doubtful, d
 from bridle.cli.timeline import Timeline
 from bridle.gateway.world import World
 from bridle.models.port import Model
-from bridle.rules.names import ToolName, show_usd
+from bridle.rules.names import MILLIS_PER_SECOND, ToolName, show_usd
 from bridle.rules.policy import Policy
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
 from bridle.runs.run import Run
 from bridle.testing.incidents import (
     Bounded,
-    Outcome,
     outage_bounded,
     outage_unbounded,
     research_bounded,
@@ -37,7 +37,7 @@ from bridle.testing.incidents.research import PRESSES
 
 OWN_QUESTIONS = (
     "What does a request to a model cost at its worst?",
-    "What happens to a key that is not in the grammar?",
+    "What is settled when a model does not say what it used?",
 )
 STARTER = "starter"  # a folder of the package with a document, for where there is no other
 MOST_LOOKED_AT = 1_000  # files of a folder, in search of a question about it
@@ -97,12 +97,9 @@ async def show_answers(screen: Screen, documents: Documents) -> None:
     limits = ask.READ_ONLY.limits
     allowed = ", ".join(sorted(ask.READ_ONLY.allow))
     _title(screen, 1, f"Questions, answered from {documents.shown} by an explicit flow with one bounded investigation")
-    screen.line(dim(f"  Allowed: {allowed}; everything else is denied. A run has {limits.max_tool_calls} tool calls,"))
-    screen.line(
-        dim(
-            f"  {limits.max_seconds} s and {show_usd(limits.max_usd)}. The model is {ask.MODEL}: it quotes, without a network."
-        )
-    )
+    budget = f"{limits.max_tool_calls} tool calls, {limits.max_seconds} s and {show_usd(limits.max_usd)}"
+    screen.line(dim(f"  Allowed: {allowed}; everything else is denied. A run has {budget}."))
+    screen.line(dim(f"  The model is {ask.MODEL}: embedded, it quotes what the tools found, and needs no network."))
     async with Bridle(ask.READ_ONLY, place_of(None)) as b:
         ask.over(b, documents.folder)
         for nth, question in enumerate(documents.questions):
@@ -144,7 +141,8 @@ async def show_research(screen: Screen) -> None:
     ]
     head = ("", "tool calls", "dollars", "time", "ended")
     table = [
-        (name, f"{o.tool_calls:,}", show_usd(o.usd_nano), duration(o.seconds * 1_000), end) for name, o, end in rows
+        (name, f"{o.tool_calls:,}", show_usd(o.usd_nano), duration(o.seconds * MILLIS_PER_SECOND), end)
+        for name, o, end in rows
     ]
     _table(screen, [head, *table])
     (result, *others) = bounded.results
@@ -152,9 +150,7 @@ async def show_research(screen: Screen) -> None:
     if result.stop is not None:
         screen.line("  ", good("What its users are told: "), result.stop.text())
     screen.line("  ", f"How far it came: {result.partial}")
-    screen.line(
-        "  ", f"{counted(joined, 'press')[:-1] + 'es'} more joined the run that was open; nothing was paid twice."
-    )
+    screen.line("  ", f"The other {joined} presses joined the run that was open.")
     _compare(screen, bounded)
 
 
@@ -225,11 +221,13 @@ async def show_refusal(screen: Screen, root: Path) -> None:
 
     async with Bridle(WRITER, place_of(None)) as b:
         folder(b, root)
-        result = await b.run(note, {}, by="demo")
+        key = f"demo-{token_hex(8)}"  # a new run each time: without a key it would join the refused one of today
+        result = await b.run(note, {}, by="demo", key=key)
         await show_timeline(screen, b, result)
     screen.line("  ", *heading(result.stop))
     for line in advice(result.stop) if result.stop is not None else ():
         screen.line("  ", line)
+    screen.line("  ", dim("A write waits for a person, unless the policy says `writes: {require_approval: false}`."))
     notes = root / "notes"
     if not notes.exists():
         screen.line("  ", f"Nothing was written: there is no {notes}.")
@@ -276,6 +274,3 @@ def _table(screen: Screen, rows: Sequence[Sequence[str]]) -> None:
     painted: list[Sequence[Span]] = [tuple(dim(cell) for cell in head)]
     painted += [(*others_of[:-1], doubtful(others_of[-1])) for others_of in others]
     screen.table(painted, indent="  ")
-
-
-__all__ = ["Documents", "Outcome", "demo", "documents_of", "show_demo"]

@@ -17,7 +17,7 @@ def doctor(
     runs: int = 1_000,
     policy: Path | None = None,
     store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
 ) -> int:
     """Look for what is wrong: Python, SQLite, the store, its journals and accounts, the policy, prices.
 
@@ -28,7 +28,7 @@ def doctor(
     policy
         The policy file. Default: bridle.yaml, if there is one.
     store
-        The store; see `bridle runs`.
+        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
     as_json
         One JSON document.
     """

@@ -1,6 +1,5 @@
 """What `bridle doctor` looks at, each as a finding: well, worth a note, or bad."""
 
-import fcntl
 import os
 import sqlite3
 import sys
@@ -10,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from bridle.cli.books import Books
-from bridle.cli.place import ids, reading
+from bridle.cli.place import ids, is_locked, reading
 from bridle.cli.screen import counted
 from bridle.models.port import UnknownPrice
 from bridle.models.prices import price_of
@@ -97,21 +96,6 @@ def _store(path: Path, most: int, books: Books) -> Iterator[Finding]:
 
 def _number(count: int, most: int) -> str:
     return f"more than {most:,} runs" if count > most else counted(count, "run")
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process writes this store now."""
-    try:
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(lock)
-    return False
 
 
 def _writer(path: Path) -> Finding:

@@ -55,7 +55,8 @@ def _tools(policy: Policy, tools: list[Tool]) -> Iterator[str]:
         yield worst_case(policy, tool).sentence
     unknown = sorted(policy.allow - policy.deny - {tool.name for tool in tools})
     if unknown:
-        yield f"What a call of {', '.join(unknown)} holds, its declaration says; `bridle check --app module:b` reads it."
+        named = ", ".join(unknown)
+        yield f"What a call of {named} holds, its declaration says; `bridle check --app module:b` reads it."
     if not policy.allow - policy.deny:
         yield "No tool is allowed, so no tool call holds anything."
 
@@ -67,7 +68,7 @@ def _models(policy: Policy, used: tuple[str, ...]) -> Iterator[str]:
         if model not in policy.models:
             yield _priced(policy, model)
     if not policy.models and not used:
-        yield "One call of extractive, the embedded model, holds $0.00. Other models: their price of genai-prices, or of `models:`."
+        yield "One call of extractive holds $0.00. Other models hold their price: of `models:`, or of genai-prices."
 
 
 def _priced(policy: Policy, model: str) -> str:
@@ -99,14 +100,13 @@ def _of_flow(policy: Policy, name: str, flow: Flow, declared: set[ToolName]) -> 
     except BadFlow as error:
         for line in str(error).splitlines():
             yield Mistake("", name, line, "", Severity.ERROR)
+    allowed = policy.for_run(TenantId("default"), flow.name)
     for node in flow.nodes:
+        where = f"{flow.name}.{node.name}"
         for tool in node.tools:
-            where = f"{flow.name}.{node.name}"
             if tool not in declared:
-                yield Mistake(
-                    "", where, f"offers {tool}, which nobody declared", "declare it, or take it out", Severity.NOTE
-                )
-            elif not policy.for_run(TenantId("default"), flow.name).allows(tool):
-                yield Mistake(
-                    "", where, f"offers {tool}, which the policy does not allow", "every call is refused", Severity.NOTE
-                )
+                message = f"offers {tool}, which nobody declared"
+                yield Mistake("", where, message, "declare it, or take it out", Severity.NOTE)
+            elif not allowed.allows(tool):
+                message = f"offers {tool}, which the policy does not allow"
+                yield Mistake("", where, message, "allow it, or take it out", Severity.NOTE)

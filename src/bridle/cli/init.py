@@ -1,5 +1,6 @@
 """`bridle init`: the first files of a project, and the three commands that work with them."""
 
+from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -7,13 +8,40 @@ from cyclopts import Parameter
 
 from bridle.cli.exits import OK, Failed
 from bridle.cli.screen import OUT, bold, dim, good
-from bridle.cli.starter import FLOW, HELLO, POLICY
 
-FILES = (("bridle.yaml", POLICY), ("flow.py", FLOW), ("docs/hello.md", HELLO))
+FLOW = '''\
+"""A flow with one investigation: it answers a question from the documents in docs/, and cites them."""
+
+from dataclasses import dataclass
+
+from bridle import Bridle, Flow
+from bridle.bundled import documents
+
+
+@dataclass
+class Request:
+    question: str
+    answer: str = ""
+
+
+b = Bridle("bridle.yaml")
+documents(b, "docs")  # declares the tools search.read and kb.read
+
+answer = Flow("answer", state=Request)
+answer.investigate(
+    "investigate",
+    model="extractive",  # embedded: quotes what it finds; "openai:gpt-5" needs the key OPENAI_API_KEY
+    goal="{question}",
+    tools=["search.read", "kb.read"],
+    limits={"max_tool_calls": 6, "max_usd": "0.20"},
+    into="answer",
+)
+b.register(answer)
+'''
 QUESTION = "How does a run end?"
 
 
-def init(folder: Annotated[Path, Parameter(name="FOLDER")] = Path(), /) -> int:
+def init(folder: Annotated[Path, Parameter(name="FOLDER", show_default=False)] = Path(), /) -> int:
     """Write a policy, a flow and a document to start with. What is there already stays as it is.
 
     Parameters
@@ -21,7 +49,7 @@ def init(folder: Annotated[Path, Parameter(name="FOLDER")] = Path(), /) -> int:
     folder
         Where. Default: this folder.
     """
-    for name, text in FILES:
+    for name, text in _files():
         path = folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,3 +76,10 @@ def init(folder: Annotated[Path, Parameter(name="FOLDER")] = Path(), /) -> int:
         indent="  ",
     )
     return OK
+
+
+def _files() -> tuple[tuple[str, str], ...]:
+    """Each file with its text, in the order in which one reads them."""
+    starter = resources.files("bridle.cli") / "starter"
+    policy, hello = ((starter / name).read_text("utf-8") for name in ("bridle.yaml", "hello.md"))
+    return (("bridle.yaml", policy), ("flow.py", FLOW), ("docs/hello.md", hello))

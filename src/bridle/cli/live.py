@@ -89,10 +89,13 @@ class Watch:
             sys.stderr.write("\x1b[?25h\n")
             sys.stderr.flush()
 
-    async def _lines(self, run: RunId) -> None:
+    def _timeline(self, run: RunId) -> Timeline:
         state = self._last
         assert state is not None, "a run that is watched has started"
-        timeline = Timeline(state.started_at, lambda name: self._b.store.payload(run, name), self._screen.width)
+        return Timeline(state.started_at, lambda name: self._b.store.payload(run, name), self._screen.width)
+
+    async def _lines(self, run: RunId) -> None:
+        timeline = self._timeline(run)
         async for _, event in self._b.events(run):
             for spans in timeline.told(event):
                 self._screen.line(*spans)
@@ -100,11 +103,19 @@ class Watch:
     async def _panel(self, work: "asyncio.Task[RunResult]", run: RunId) -> None:
         from rich.console import Console
         from rich.live import Live
+        from rich.text import Text
 
         console = Console(stderr=True, highlight=False, no_color=not self._screen.is_coloured)
+        timeline, seen = self._timeline(run), 0
         with Live(console=console, auto_refresh=False, transient=True) as live:
             self._is_live = True
-            while not work.done():  # ends: every run ends
+            is_over = False
+            while not is_over:  # ends: every run ends
+                is_over = work.done()
+                for entry in self._b.store.journal(run, seen):
+                    seen = entry.seq
+                    for spans in timeline.told(entry.event):
+                        live.console.print(Text.from_ansi(self._screen.painted(spans)), soft_wrap=True)
                 live.update(self._drawn(run), refresh=True)
                 await asyncio.wait((work,), timeout=EVERY_SECONDS)
             self._is_live = False

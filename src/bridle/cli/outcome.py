@@ -4,7 +4,7 @@ import json
 
 from bridle.cli.screen import Screen, Span, bad, bold, counted, dim, doubtful, duration, good
 from bridle.rules.names import ACTIVE_MS, MODEL_CALLS, STEPS, TOKENS_IN, TOKENS_OUT, USD_NANO, show_usd
-from bridle.rules.stop import Retry, Status, StopNote, StopReason
+from bridle.rules.stop import STOPS, Retry, Status, StopNote, StopReason
 from bridle.rules.strict_json import Json
 from bridle.runs.result import RunResult
 
@@ -25,7 +25,7 @@ def told(screen: Screen, result: RunResult, option: str, *, can_be_shown: bool =
     """Everything one wants to know when a run has ended."""
     is_ok = result.status is Status.OK
     said = result.answer if is_ok else result.partial
-    if said is not None:
+    if said not in (None, ""):
         if not is_ok:
             screen.line(bold("How far it came:"))
         screen.block(words(said), indent="" if is_ok else "  ")
@@ -44,13 +44,14 @@ def heading(stop: StopNote | None) -> tuple[Span, ...]:
         return (doubtful("open"), "  The run has not ended.")
     colour = {Status.OK: good, Status.FAILED: bad}.get(stop.status, doubtful)
     status = str(stop.status)
-    return (colour(status), f"  {stop.reason}: " if stop.reason.value != status else "  ", stop.text())
+    asker = f" By {stop.detail['by']}." if stop.reason is StopReason.CANCELLED and "by" in stop.detail else ""
+    return (colour(status), f"  {stop.reason}: " if stop.reason.value != status else "  ", stop.text() + asker)
 
 
 def advice(stop: StopNote) -> list[str]:
     """What to do now, and who does it."""
-    who = f" ({stop.who})" if stop.who else ""
     template = stop.row.advice
+    who = f" ({stop.who})" if stop.who and template != STOPS[StopReason.OK].advice else ""
     for key, value in stop.detail.items():
         template = template.replace("{" + key + "}", str(value))
     return [line for line in (f"{template}{who}", AGAIN[stop.retry]) if line]

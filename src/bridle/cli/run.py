@@ -19,36 +19,47 @@ from bridle.cli.live import Watch
 from bridle.cli.outcome import told
 from bridle.cli.place import now, option_for, place_of
 from bridle.cli.screen import ERR, OUT, dim
-from bridle.rules.names import Millis, RunId
+from bridle.rules.names import RunId
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
 from bridle.runs.state import build
+from bridle.tools.kb import Library
+
+PATIENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be run, of whom and for whom."""
+class Work:
+    """A flow, the house it runs in, what it starts with, and what is to be closed when it is over."""
 
     house: Bridle
     flow: Flow
     input: object
+    library: Library | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The work, and for whom it is."""
+
+    work: Work
     tenant: str
     key: str | None
 
 
 def run(  # noqa: PLR0913 - each is an option of the command line
-    question: Annotated[str, Parameter(name="QUESTION")] = "",
+    question: Annotated[str, Parameter(name="QUESTION", show_default=False)] = "",
     /,
     *,
     app: str | None = None,
     docs: Path | None = None,
     policy: Path | None = None,
     model: str | None = None,
-    input: str | None = None,
+    given: Annotated[str | None, Parameter(name="--input")] = None,
     key: str | None = None,
     tenant: str = "default",
     store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
 ) -> int:
     """Run a flow, and watch it. Without --app: answer a question from a folder of documents, with citations.
 
@@ -64,29 +75,27 @@ def run(  # noqa: PLR0913 - each is an option of the command line
         The policy file. Default: bridle.yaml; where there is none, reading is all that is allowed.
     model
         extractive (embedded, quotes what it finds), scripted:FILE, openai:MODEL, openai:MODEL@URL. Default: extractive.
-    input
+    given
         What the flow starts with, as JSON; or - to read it from the input.
     key
         The same key is the same run, for ever.
     tenant
         On whose account.
     store
-        The store; see `bridle runs`.
+        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
     as_json
         The result as one JSON document.
     """
     place = place_of(store)
     if app is None:
-        request = _built_in(question, docs, policy, model or ask.MODEL, place, input, tenant, key)
+        if given is not None:
+            raise Failed("--input is for a flow of yours: write --app module:flow as well")
+        work = _built_in(question, docs, policy, model or ask.MODEL, place)
     else:
         _refuse_with_app(docs, policy, model)
-        request = _of_app(app, question, input, place if store else None, tenant, key)
-    result, code = asyncio.run(_carried(request, shows=not as_json))
-    if as_json:
-        OUT.json(result.to_dict())
-    else:
-        told(OUT, result, option_for(store), can_be_shown=place != ":memory:")
-    return code
+        work = _of_app(app, question, given, place if store else None)
+    said = _Said(as_json, option_for(store), place != ":memory:")
+    return asyncio.run(_carried(Request(work, tenant, key), said))
 
 
 def _refuse_with_app(docs: Path | None, policy: Path | None, model: str | None) -> None:
@@ -95,12 +104,7 @@ def _refuse_with_app(docs: Path | None, policy: Path | None, model: str | None) 
             raise Failed(f"{option} is for the built-in flow; with --app the module says it")
 
 
-def _built_in(  # noqa: PLR0913 - the options of the built-in flow, as they came
-    question: str, docs: Path | None, policy: Path | None, model: str, place: str, given: str | None, tenant: str,
-    key: str | None,
-) -> Request:  # fmt: skip
-    if given is not None:
-        raise Failed("--input is for a flow of yours: write --app module:flow as well")
+def _built_in(question: str, docs: Path | None, policy: Path | None, model: str, place: str) -> Work:
     if not question.strip():
         raise Failed('what do you want to know? Write bridle run "your question"')
     folder = docs or Path("docs")
@@ -109,19 +113,16 @@ def _built_in(  # noqa: PLR0913 - the options of the built-in flow, as they came
         raise Failed(f"{folder}: there is no such folder; {hint}")
     found = policy or (Path("bridle.yaml") if Path("bridle.yaml").exists() else None)
     house = Bridle(found if found is not None else ask.READ_ONLY, place)
-    ask.over(house, folder)
-    words = {"question": question, "folder": str(folder.resolve())}
-    return Request(house, ask.asking(model), words, tenant, key)
+    library = ask.over(house, folder)
+    return Work(house, ask.asking(model), {"question": question, "folder": str(folder.resolve())}, library)
 
 
-def _of_app(app: str, question: str, given: str | None, place: str | None, tenant: str, key: str | None) -> Request:
+def _of_app(app: str, question: str, given: str | None, place: str | None) -> Work:
     known = application(app, place)
     if known.house is None:
-        raise Failed(
-            f"--app {app}: there is no house in the module; write b = Bridle(...) there, with the flow's tools"
-        )
+        raise Failed(f"--app {app}: there is no house in the module; write b = Bridle(...) there, with its tools")
     flow = known.flow()
-    return Request(known.house, flow, _input(flow, question, given), tenant, key)
+    return Work(known.house, flow, _input(flow, question, given))
 
 
 def _input(flow: Flow, question: str, given: str | None) -> object:
@@ -139,63 +140,74 @@ def _input(flow: Flow, question: str, given: str | None) -> object:
     return words
 
 
-async def _carried(request: Request, *, shows: bool) -> tuple[RunResult, int]:
-    """Run to the end. The first Ctrl-C cancels the run properly, the second one leaves at once."""
-    started = now()
-    async with request.house as b:
-        work = asyncio.create_task(
-            b.run(request.flow, request.input, tenant=request.tenant, by=_user(), key=request.key)
-        )
-        watch = Watch(b, request.flow, request.tenant, ERR)
-        stopping = asyncio.Event()
-        with _interrupts(stopping, watch):
-            shown = asyncio.create_task(watch.until(work) if shows else watch.quietly(work))
-            cancelled = asyncio.create_task(stopping.wait())
-            await asyncio.wait((work, cancelled), return_when=asyncio.FIRST_COMPLETED)
-            if stopping.is_set() and not work.done():
-                await _cancel(b, watch, work)
-            cancelled.cancel()
-            result = await work
-            await shown
-        if shows:
-            _say_if_joined(b, result, started)
-        return result, INTERRUPTED if stopping.is_set() else of_a_run(result.status)
+async def _carried(request: Request, said: "_Said") -> int:
+    """Run to the end and tell it. The first Ctrl-C cancels the run properly, the second one leaves at once."""
+    started, of = now(), request.work
+    async with of.house as b:
+        work = asyncio.create_task(b.run(of.flow, of.input, tenant=request.tenant, by=_user(), key=request.key))
+        watch = Watch(b, of.flow, request.tenant, ERR)
+        stopping = _interrupts(watch)
+        shown = asyncio.create_task(watch.quietly(work) if said.as_json else watch.until(work))
+        cancelled = asyncio.create_task(stopping.wait())
+        await asyncio.wait((work, cancelled), return_when=asyncio.FIRST_COMPLETED)
+        if stopping.is_set() and not work.done():
+            run = await watch.run(work)
+            if run is not None:
+                await b.cancel(run, by="Ctrl-C")
+        cancelled.cancel()
+        result = await work
+        await shown
+        is_earlier = b.store.recorded(RunId(result.run_id)).state.started_at < started
+    code = INTERRUPTED if stopping.is_set() else of_a_run(result.status)
+    if of.library is not None:
+        of.library.close()
+    said.tell(result, is_earlier=is_earlier)
+    await _leave(code)
+    return code
 
 
-async def _cancel(b: Bridle, watch: Watch, work: "asyncio.Task[RunResult]") -> None:
-    run = await watch.run(work)
-    if run is not None and not work.done():
-        await b.cancel(run, by="Ctrl-C")
+def _interrupts(watch: Watch) -> asyncio.Event:
+    """Ctrl-C and SIGTERM set this event; once it is set, they end the process."""
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
 
-
-class _interrupts:  # noqa: N801 - reads as a word of the language: `with _interrupts(...)`
-    """While it holds, Ctrl-C and SIGTERM set the event; once it is set, they end the process."""
-
-    def __init__(self, stopping: asyncio.Event, watch: Watch) -> None:
-        self._stopping = stopping
-        self._watch = watch
-
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._interrupted)
-
-    def __exit__(self, *_: object) -> None:
-        """The handlers stay: a tool's thread may still keep the process, and the second Ctrl-C leaves it."""
-
-    def _interrupted(self) -> None:
-        if self._stopping.is_set():
-            self._watch.leave()
+    def interrupted() -> None:
+        if stopping.is_set():
+            watch.leave()
             os._exit(INTERRUPTED)
-        self._stopping.set()
-        self._watch.say("cancelling; Ctrl-C again leaves at once")
+        stopping.set()
+        watch.say("cancelling; Ctrl-C again leaves at once")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted)
+    return stopping
+
+
+async def _leave(code: int) -> None:
+    """Python waits for the threads of tools before it ends; the run has ended, so we do not wait longer than this."""
+    threads = asyncio.create_task(asyncio.get_running_loop().shutdown_default_executor())
+    await asyncio.wait((threads,), timeout=PATIENCE_SECONDS)
+    if not threads.done():
+        ERR.line(dim("a tool still works in a thread of its own; it is left behind"))
+        sys.stdout.flush()
+        os._exit(code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """How the end of a run is told."""
+
+    as_json: bool
+    option: str
+    can_be_shown: bool
+
+    def tell(self, result: RunResult, *, is_earlier: bool) -> None:
+        if self.as_json:
+            OUT.json(result.to_dict())
+            return
+        if is_earlier:
+            ERR.line(dim("the same was asked before: this is that run"))
+        told(OUT, result, self.option, can_be_shown=self.can_be_shown)
 
 
 def _user() -> str:
     return os.environ.get("USER") or "local"
-
-
-def _say_if_joined(b: Bridle, result: RunResult, started: Millis) -> None:
-    began = b.store.recorded(RunId(result.run_id)).state.started_at
-    if began < started:
-        ERR.line(dim("the same was asked before: this is that run"))

@@ -18,10 +18,10 @@ MOST = 10_000
 
 def runs(
     *,
-    only_open: Annotated[bool, Parameter(name="--open", negative="")] = False,
+    only_open: Annotated[bool, Parameter(name="--open", negative="", show_default=False)] = False,
     limit: int = 20,
     store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
 ) -> int:
     """List the newest runs.
 

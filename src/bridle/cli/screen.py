@@ -154,9 +154,8 @@ class Screen:
     def table(self, rows: Sequence[Sequence[Span]], indent: str = "") -> None:
         """Rows in columns as wide as they need to be; the last one is not padded."""
         texts = [[visible(cell if isinstance(cell, str) else cell.text) for cell in row] for row in rows]
-        widths = [
-            max((columns_of(row[at]) for row in texts if at < len(row)), default=0) for at in range(_longest(texts))
-        ]
+        most = max((len(row) for row in texts), default=0)
+        widths = [max(columns_of(row[at]) for row in texts if at < len(row)) for at in range(most)]
         for row, shown in zip(rows, texts, strict=True):
             spans: list[Span] = [indent]
             for at, cell in enumerate(row):
@@ -168,10 +167,6 @@ class Screen:
     def json(self, document: object) -> None:
         """One JSON document; everything beyond ASCII is escaped, so that nothing in it reaches a terminal raw."""
         print(json.dumps(document, indent=2, ensure_ascii=True).replace("\x7f", "\\u007f"), file=self.stream)
-
-
-def _longest(rows: Sequence[Sequence[str]]) -> int:
-    return max((len(row) for row in rows), default=0)
 
 
 OUT = Screen()

@@ -5,31 +5,32 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bridle.cli.exits import OK
-from bridle.cli.place import meant, now, option_for, path_of, reading
+from bridle.cli.place import is_locked, meant, now, option_for, path_of, reading
 from bridle.cli.screen import OUT
 from bridle.cli.story import as_document, read_story, tell
 
 
 def show(
-    run: Annotated[str, Parameter(name="RUN")] = "last",
+    run: Annotated[str, Parameter(name="RUN", show_default=False)] = "last",
     /,
     *,
     store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
 ) -> int:
     """Tell the story of one run: what it did, what it spent, why it stopped, what to do now.
 
     Parameters
     ----------
     run
-        Its id, an unambiguous beginning of it, or last.
+        Its id, an unambiguous beginning of it, or last. Default: last.
     store
-        The store; see `bridle runs`.
+        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
     as_json
         One JSON document, with every event.
     """
-    with reading(path_of(store)) as opened:
-        story = read_story(opened, meant(opened, run))
+    path = path_of(store)
+    with reading(path) as opened:
+        story = read_story(opened, meant(opened, run), is_worked_on=is_locked(path))
         if as_json:
             OUT.json(as_document(story, opened))
         else:

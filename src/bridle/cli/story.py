@@ -40,14 +40,16 @@ class Story:
     entries: list[Entry]
     policy: Policy | None
     asked: bytes
+    is_worked_on: bool  # by the process that writes the store, as far as anybody can tell
 
 
-def read_story(store: Store, run: RunId) -> Story:
+def read_story(store: Store, run: RunId, *, is_worked_on: bool) -> Story:
     """Read a run. Raises UnknownRun, and BadRow for a damaged one."""
     state = store.recorded(run).state
     kept = store.policy(state.policy)
     policy = Policy.parse(kept).for_run(state.tenant, state.name) if kept is not None else None
-    return Story(state, read_result(store, run), store.journal(run), policy, store.payload(run, "input") or b"")
+    asked = store.payload(run, "input") or b""
+    return Story(state, read_result(store, run), store.journal(run), policy, asked, is_worked_on)
 
 
 def tell(screen: Screen, story: Story, store: Store, option: str, at: Millis) -> None:
@@ -72,7 +74,7 @@ def tell(screen: Screen, story: Story, store: Store, option: str, at: Millis) ->
     for number, line in enumerate(advice(result.stop)):
         screen.line(bold("now  ") if number == 0 else "     ", line)
     said = result.answer if result.status is Status.OK else result.partial
-    if said is not None:
+    if said not in (None, ""):
         screen.line()
         screen.line(bold("the answer" if result.status is Status.OK else "how far it came"))
         screen.block(words(said))
@@ -97,7 +99,8 @@ def sentence(story: Story, at: Millis) -> tuple[Span, ...]:
         )
     verb = {Status.OK: "answered", Status.FAILED: "failed", Status.CANCELLED: "was cancelled"}
     did = verb.get(state.stop.status, "was stopped")
-    why = "" if state.stop.status is Status.OK else f" ({state.stop.reason})"
+    is_plain = state.stop.reason.value in (state.stop.status.value, Status.OK.value)
+    why = "" if is_plain else f" ({state.stop.reason})"
     return (bold(f"{did}{why}"), f" after {duration(state.last_at - state.started_at)}, {worked}")
 
 
@@ -163,7 +166,7 @@ def tracked(story: Story) -> dict[str, object]:
         "tool_calls_per_run": state.spent(TOOL_CALLS),
         "tokens_per_request": tokens // requests if requests else 0,
         "stop_reason": state.stop.reason.value if state.stop else None,
-        "latency_p95": state.last_at - state.started_at,
+        "latency_p95": state.last_at - state.started_at if state.stop is not None else None,
         "spend_per_run": state.spent(USD_NANO),
     }
     chosen = story.policy.track if story.policy is not None else ()
@@ -187,7 +190,11 @@ def _still_open(screen: Screen, story: Story, option: str) -> None:
     state = story.state
     if state.halt is not None:
         screen.line(bold("why  "), f"It is halted: {state.halt.text()}")
-    screen.line(bold("now  "), f"`bridle cancel {state.run}{option}` ends it; the same request takes it up again.")
+    ends = f"`bridle cancel {state.run}{option}` ends it"
+    if story.is_worked_on:
+        screen.line(bold("now  "), f"A process works on this store; {ends}.")
+    else:
+        screen.line(bold("now  "), f"Nobody works on it. The same request takes it up again; {ends}.")
 
 
 # ---- as one document

@@ -82,8 +82,8 @@ class Timeline:
             case CallSettled():
                 return [self._settled(event)]
             case CallReused():
-                said = (dim(f" = the result of {event.of}, reused"),)
-                return [self._call(event.at, event.call, event.tool, event.args, said)]
+                reused: Line = (dim(f" = the result of {event.of}, reused"),)
+                return [self._call(event.at, event.call, event.tool, event.args, reused)]
             case CallRefused():
                 return [self._refused(event)]
             case CallVoided():

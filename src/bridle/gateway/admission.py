@@ -64,9 +64,7 @@ class Admission:
             purpose=proposal.wish.purpose if isinstance(proposal.wish, ModelWish) else Purpose.WORK,
         )
         seen = self._snapshot(tx, party, proposal, state, fresh)
-        decision = decide(call, seen)
-        answer = self._enforced(decision, seen)
-        self._write(tx, party, proposal, call, answer, decision)
+        answer = self._written(tx, party, proposal, call, seen)
         if isinstance(answer, Admit):
             fresh[proposal.tool, proposal.args] = call.id
         return Answer(call.id, answer, self.now, self.attempt)
@@ -122,15 +120,17 @@ class Admission:
             return answer
         return Admit({})
 
-    def _write(
-        self, tx: Transaction, party: Party, proposal: Proposal, call: Call, answer: Admit | Objection, decided: Decision,
-    ) -> None:  # fmt: skip
-        """The decision as events, with its reservations, in the transaction that looked."""
-        also = tuple(_named(objection) for objection in decided.also)
+    def _written(
+        self, tx: Transaction, party: Party, proposal: Proposal, call: Call, seen: Snapshot
+    ) -> Admit | Objection:
+        """The decision, as events and reservations in the transaction that looked."""
+        decided = decide(call, seen)
+        answer = self._enforced(decided, seen)
+        also = tuple([_named(objection) for objection in decided.also])
         match answer:
             case Admit():
                 passed = () if isinstance(decided.answer, Admit) else (_named(decided.answer), *also)
-                self._reserve(tx, party, proposal, call, passed)
+                self._reserve(tx, party, proposal, call, seen, passed)
             case Reuse(of=of):
                 reused = CallReused(self.now, call.id, call.tool, call.args, of, call.turn, call.ordinal)
                 tx.append(party.run, party.epoch, [reused])
@@ -141,33 +141,35 @@ class Admission:
                 self._refuse(tx, party, call, Deny(StopReason.POLICY_DENIED, detail), also)
             case Deny() | Halt():
                 self._refuse(tx, party, call, answer, also)
+        return answer
 
-    def _reserve(self, tx: Transaction, party: Party, proposal: Proposal, call: Call, passed: tuple[str, ...]) -> None:
-        tool = proposal.ruled.tool if proposal.ruled is not None else None
+    def _reserve(
+        self, tx: Transaction, party: Party, proposal: Proposal, call: Call, seen: Snapshot, passed: tuple[str, ...]
+    ) -> None:  # fmt: skip
+        tool = seen.tool
         admitted = CallAdmitted(
-            at=self.now,
-            call=call.id,
-            kind=call.kind,
-            tool=call.tool,
-            args=call.args,
-            hold=call.hold,
-            effect=tool.effect if tool is not None else Effect.EGRESS,
-            schema=tool.schema if tool is not None else Digest(""),
-            turn=call.turn,
-            ordinal=call.ordinal,
-            attempt=call.attempt,
-            purpose=call.purpose,
-            also=passed,
+            self.now,
+            call.id,
+            call.kind,
+            call.tool,
+            call.args,
+            call.hold,
+            tool.effect if tool is not None else Effect.EGRESS,
+            tool.schema if tool is not None else Digest(""),
+            call.turn,
+            call.ordinal,
+            call.attempt,
+            call.purpose,
+            passed,
         )
         tx.append(party.run, party.epoch, [admitted])
         if proposal.kept_args and self.attempt == 1:
             tx.keep(party.run, f"{call.id}.args", proposal.kept_args)
-        for account, limit in accounts(party, call.tool, concurrency_of(tool), call.hold, self.now):
-            tx.set_balance(account, tx.balance(account, limit).reserve(call.hold[account.unit]))
-        health = tx.health(party.tenant, proposal.dependency)
+        for account, balance in seen.balances.items():
+            tx.set_balance(account, balance.reserve(call.hold[account.unit]))
         timeout = tool.timeout if tool is not None else Millis(120_000)
-        after = health.sent(self.now, call.attempt, timeout)
-        if after is not health:
+        after = seen.health.sent(self.now, call.attempt, timeout)
+        if after is not seen.health:
             tx.set_health(party.tenant, proposal.dependency, after)
 
     def _refuse(self, tx: Transaction, party: Party, call: Call, why: Deny | Halt, also: tuple[str, ...]) -> None:

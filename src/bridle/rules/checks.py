@@ -1,4 +1,4 @@
-"""The constitution: every objection to a call, in order. Read it top to bottom."""
+"""The constitution: every objection to a call, in order, to be read from top to bottom."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import field
@@ -251,19 +251,19 @@ def decide(call: Call, seen: Snapshot, checks: tuple[Check, ...] = CHECKS) -> De
     Halt > Deny > Later > Hold > Reuse > Admit; among halts the precedence of their reasons, among denies the order
     of the checks. A check that raises is an objection.
     """
-    objections = [objection for check in checks if (objection := _asked(check, call, seen)) is not None]
+    objections: list[Objection] = []
+    for check in checks:
+        try:
+            objection = check(call, seen)
+        except Exception as error:  # noqa: BLE001 - an objection that cannot be evaluated is an objection
+            rule = f"{check.__name__} could not be evaluated"
+            objection = Deny(StopReason.POLICY_DENIED, {"tool": call.tool, "rule": rule, "error": type(error).__name__})
+        if objection is not None:
+            objections.append(objection)
     if not objections:
         return Decision(Admit(call.hold))
     winner = min(objections, key=_strength)
     return Decision(winner, tuple(other for other in objections if other is not winner))
-
-
-def _asked(check: Check, call: Call, seen: Snapshot) -> Objection | None:
-    try:
-        return check(call, seen)
-    except Exception as error:  # an objection that cannot be evaluated is an objection
-        rule = f"{check.__name__} could not be evaluated"
-        return Deny(StopReason.POLICY_DENIED, {"tool": call.tool, "rule": rule, "error": type(error).__name__})
 
 
 def _strength(objection: Objection) -> tuple[int, int]:

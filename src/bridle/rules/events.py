@@ -1,4 +1,4 @@
-"""What happened, in the past tense: the only things a journal holds. The union only grows."""
+"""What happened, in the past tense: the only things a journal holds, in a union that only grows."""
 
 from dataclasses import field
 

@@ -62,10 +62,7 @@ def _stop_in(raised: BaseException | None) -> Stop | None:
     if isinstance(raised, Stop):
         return raised
     if isinstance(raised, BaseExceptionGroup):
-        inner = raised.subgroup(Stop)
-        while isinstance(inner, BaseExceptionGroup):  # ends: groups nest finitely
-            inner = inner.exceptions[0]
-        return inner if isinstance(inner, Stop) else None
+        return next((stop for one in raised.exceptions if (stop := _stop_in(one)) is not None), None)
     return None
 
 

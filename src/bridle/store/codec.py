@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from enum import Enum
+from enum import Enum, StrEnum
 from operator import attrgetter
-from typing import get_args, get_type_hints
+from typing import TypeVar, get_args, get_type_hints
 
 from msgspec.json import Encoder
 
@@ -15,12 +15,13 @@ from bridle.rules.call import CallKind
 from bridle.rules.failure import BridleError
 from bridle.rules.health import Health
 from bridle.rules.names import CallId, Effect, Unit
-from bridle.rules.policy import Level, Window
+from bridle.rules.policy import KillLevel, Level, Window
 from bridle.rules.run import OpenCall, Phase, Progress, RunState
 from bridle.rules.stop import StopNote, StopReason
 
 CLASSES: Mapping[str, type[events.Event]] = {kind.__name__: kind for kind in get_args(events.Event)}
 Values = list[object]
+M = TypeVar("M", bound=StrEnum)
 UPCASTS: Mapping[str, Callable[[Values], Values]] = {}  # by class name; a field that is only added needs none
 
 
@@ -121,5 +122,22 @@ def decode_health(body: bytes) -> Health:
 
 
 def account_of(level: str, of: str, unit: str, window: str, period: int) -> Account:
-    """The account of a stored row."""
-    return Account(Level(level), of, Unit(unit), Window(window), period)
+    """The account of a stored row. Raises BadRow."""
+    return Account(_member(Level, level), of, Unit(unit), _member(Window, window), period)
+
+
+def reason_of(reason: str | None) -> StopReason | None:
+    """The stop reason of a stored run. Raises BadRow."""
+    return _member(StopReason, reason) if reason else None
+
+
+def level_of(level: str) -> KillLevel:
+    """The level of a stored switch. Raises BadRow."""
+    return _member(KillLevel, level)
+
+
+def _member(kind: type[M], stored: str) -> M:
+    try:
+        return kind(stored)
+    except ValueError as error:
+        raise BadRow(f"this is no {kind.__name__} of bridle: {stored[:80]!r}") from error

@@ -1,54 +1,37 @@
 """The store in one SQLite file: WAL, FULL, one writing process."""
 
-import fcntl
 import os
 import sqlite3
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from importlib import resources
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 
 from bridle.rules.budget import Account, Balance
-from bridle.rules.failure import BridleError, ControlUnavailable
+from bridle.rules.failure import ControlUnavailable
 from bridle.rules.health import WELL, Health
 from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId
 from bridle.rules.policy import KillLevel
 from bridle.rules.run import Phase
-from bridle.rules.stop import StopReason
 from bridle.store import codec
 from bridle.store.base import Entry, Recorded, RunKey, RunLine, Transaction, UnknownRun
+from bridle.store.opening import SCHEMA, StoreBusy, StoreUnusable, connect, take_lock
+from bridle.store.statements import SQL
 from bridle.store.work import Stored, Work
 from bridle.store.writer import Job, Writer
 
+__all__ = ["SCHEMA", "SqliteStore", "StoreBusy", "StoreUnusable"]
 T = TypeVar("T")
-SCHEMA = 1
+K = TypeVar("K")
+V = TypeVar("V")
 CACHED_RUNS = 4_096
 CACHED_ACCOUNTS = 16_384
 _KILL_LEVELS = tuple(KillLevel)
 _OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
 
-class StoreUnusable(BridleError):
-    """The file cannot be a store of this bridle; the message says why and what to do."""
-
-
-class StoreBusy(StoreUnusable):
-    """Another process writes this store."""
-
-
-def _statements() -> Mapping[str, str]:
-    """Every named statement; the comment on its first line says what it is for."""
-    folder = resources.files("bridle.store") / "sql" / "sqlite"
-    found = {}
-    for file in folder.iterdir():
-        if file.name.endswith(".sql"):
-            found[file.name.removesuffix(".sql")] = file.read_text("utf-8").split("\n", 1)[1]
-    return found
-
-
-SQL = _statements()
 _INSERT_EVENT = SQL["insert_event"]
+_UPDATE_RUN = SQL["update_run"]
 _SELECT_SWITCHES = SQL["select_switches"]
 
 
@@ -64,15 +47,15 @@ class SqliteStore:
         self.path = path
         self.read_only = read_only
         self._lock = -1
-        self._runs: OrderedDict[RunId, Stored] = OrderedDict()
-        self._accounts: OrderedDict[Account, Balance] = OrderedDict()
-        self._healths: OrderedDict[tuple[TenantId, str], Health] = OrderedDict()
+        self._runs: dict[RunId, Stored] = {}
+        self._accounts: dict[Account, Balance] = {}
+        self._healths: dict[tuple[TenantId, str], Health] = {}
         self._policies: set[Digest] = set()
         if path is not None and not read_only:
-            self._lock = _take_lock(path)
+            self._lock = take_lock(path)
         try:
-            self._write = _open(path, read_only)
-            self._read = self._write if path is None or read_only else _open(path, True)
+            self._write = connect(path, read_only)
+            self._read = self._write if path is None or read_only else connect(path, True)
         except sqlite3.Error as error:
             self._let_go()
             raise StoreUnusable(f"{path}: {error}. Is it a bridle store, and may this process read it?") from error
@@ -146,22 +129,21 @@ class SqliteStore:
     def _remember(self, shared: "_Shared") -> None:
         """Caches change only after the commit."""
         for run, stored in shared.runs.items():
-            self._runs[run] = stored
-            self._runs.move_to_end(run)
             if stored.state.phase is Phase.STOPPED and not stored.state.open_calls:
-                del self._runs[run]
-        for account, balance in shared.accounts.items():
-            self._accounts[account] = balance
-        for key, health in shared.healths.items():
-            self._healths[key] = health
+                self._runs.pop(run, None)
+            else:
+                self._runs[run] = stored
+        self._accounts.update(shared.accounts)
         self._policies |= shared.policies
-        for cache, bound in (
-            (self._runs, CACHED_RUNS),
-            (self._accounts, CACHED_ACCOUNTS),
-            (self._healths, CACHED_RUNS),
-        ):
-            while len(cache) > bound:  # ends: each turn drops one
-                cast("OrderedDict[object, object]", cache).popitem(last=False)
+        if shared.healths:
+            self._healths.update(shared.healths)
+        if len(self._runs) > CACHED_RUNS:
+            _drop_oldest(self._runs, CACHED_RUNS)
+        if len(self._accounts) > CACHED_ACCOUNTS:  # a seat that is taken has no row: it may not be forgotten
+            taken = {a: b for a, b in self._accounts.items() if a.unit == IN_FLIGHT and b.reserved}
+            self._accounts = taken
+        if len(self._healths) > CACHED_RUNS:
+            _drop_oldest(self._healths, CACHED_RUNS)
 
     # What is committed, as a transaction sees it
 
@@ -173,7 +155,7 @@ class SqliteStore:
     def _select(self, db: sqlite3.Connection, run: RunId) -> Stored:
         row = db.execute(SQL["select_run"], (run,)).fetchone()
         if row is None:
-            raise UnknownRun(f"there is no run {run} in {self.path or 'this store'}; `bridle runs` lists them")
+            raise UnknownRun(f"there is no run {run} in {self._name}; `bridle runs` lists them")
         return Stored(row[0], codec.decode_state(row[3]), row[1], row[2])
 
     def find(self, tenant: TenantId, key: RunKey) -> RunId | None:
@@ -205,61 +187,80 @@ class SqliteStore:
         strongest = KillLevel.OFF
         for of, level in self._write.execute(_SELECT_SWITCHES):
             if of in ("", tenant):
-                strongest = max(strongest, KillLevel(level), key=_KILL_LEVELS.index)
+                strongest = max(strongest, codec.level_of(level), key=_KILL_LEVELS.index)
         return strongest
 
     # What anybody may read
 
     def recorded(self, run: RunId) -> Recorded:
         """A run as of the last commit; raises UnknownRun."""
-        stored = self._select(self._read, run)
+        with self._looking() as db:
+            stored = self._select(db, run)
         return Recorded(stored.state, stored.head, stored.salt)
 
     def journal(self, run: RunId, after: int = 0) -> list[Entry]:
         """The events of a run, in order."""
-        rows = self._read.execute(SQL["select_events"], (self._select(self._read, run).no, after)).fetchall()
+        with self._looking() as db:
+            rows = db.execute(SQL["select_events"], (self._select(db, run).no, after)).fetchall()
         return [Entry(seq, codec.decode(body), body, hash_) for seq, body, hash_ in rows]
 
     def payload(self, run: RunId, name: str) -> bytes | None:
         """A payload, or None."""
-        row = self._read.execute(SQL["select_payload"], (run, name)).fetchone()
+        with self._looking() as db:
+            row = db.execute(SQL["select_payload"], (run, name)).fetchone()
         return bytes(row[0]) if row is not None and row[0] is not None else None
 
     def runs(self, *, limit: int = 50, only_open: bool = False) -> list[RunLine]:
         """The newest runs first."""
-        named = "select_open_runs" if only_open else "select_runs"
-        rows = self._read.execute(SQL[named], (limit,)).fetchall()
-        return [
-            RunLine(codec.decode_state(state), StopReason(reason) if reason else None, Millis(at))
-            for state, reason, at in rows
-        ]
+        with self._looking() as db:
+            rows = db.execute(SQL["select_open_runs" if only_open else "select_runs"], (limit,)).fetchall()
+        return [RunLine(codec.decode_state(state), codec.reason_of(reason), Millis(at)) for state, reason, at in rows]
 
     def balances(self) -> dict[Account, Balance]:
         """Every shared account."""
-        rows = self._read.execute(SQL["select_accounts"]).fetchall()
+        with self._looking() as db:
+            rows = db.execute(SQL["select_accounts"]).fetchall()
         return {codec.account_of(*row[:5]): Balance(0, row[5], row[6]) for row in rows}
 
     def policy(self, digest: Digest) -> bytes | None:
         """The canonical bytes of a policy."""
-        row = self._read.execute(SQL["select_policy"], (digest,)).fetchone()
+        with self._looking() as db:
+            row = db.execute(SQL["select_policy"], (digest,)).fetchone()
         return bytes(row[0]) if row is not None else None
+
+    @contextmanager
+    def _looking(self) -> Iterator[sqlite3.Connection]:
+        """For who looks; a file that cannot be read gives a sentence."""
+        try:
+            yield self._read
+        except sqlite3.Error as error:
+            raise ControlUnavailable(f"{self._name}: {error}; `bridle doctor` names what is wrong") from error
 
     def ask_to_cancel(self, run: RunId, by: str, at: Millis) -> None:
         """Leave a wish for the process that owns the run. Raises ControlUnavailable when it cannot be written."""
-        db = self._write if not self.read_only else _open(self.path, False)
-        try:
+        with self._aside() as db:
             db.execute(SQL["insert_wish"], (run, by, at))
-        except sqlite3.Error as error:
-            raise ControlUnavailable(f"{self.path}: {error}") from error
-        finally:
-            if db is not self._write:
-                db.close()
 
     def wishes(self) -> list[tuple[RunId, str]]:
         """Runs that somebody asked to cancel."""
-        if self._read.execute(SQL["any_wish"]).fetchone() is None:
-            return []
-        return [(RunId(run), by) for run, by in self._write.execute(SQL["delete_wishes"]).fetchall()]
+        with self._looking() as db:
+            if db.execute(SQL["any_wish"]).fetchone() is None:
+                return []
+        with self._aside() as db:
+            return [(RunId(run), by) for run, by in db.execute(SQL["delete_wishes"]).fetchall()]
+
+    @contextmanager
+    def _aside(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one statement: the writer's may be in the middle of a batch, in its own thread."""
+        try:
+            db = self._write if self.path is None else connect(self.path, False)
+            try:
+                yield db
+            finally:
+                if db is not self._write:
+                    db.close()
+        except sqlite3.Error as error:
+            raise ControlUnavailable(f"{self._name}: {error}") from error
 
     async def close(self) -> None:
         """Finish what is queued, and let go of the file."""
@@ -267,6 +268,10 @@ class SqliteStore:
         for db in {id(self._read): self._read, id(self._write): self._write}.values():
             db.close()
         self._let_go()
+
+    @property
+    def _name(self) -> str:
+        return str(self.path or "the store in memory")
 
     def _let_go(self) -> None:
         if self._lock >= 0:
@@ -318,12 +323,21 @@ class _Shared:
         return self._switches[tenant]
 
 
+def _drop_oldest(cache: dict[K, V], bound: int) -> None:
+    """What entered first goes first; a cache only saves a look into the table."""
+    for key in list(islice(cache, len(cache) - bound)):
+        del cache[key]
+
+
 def _save_run(db: sqlite3.Connection, stored: Stored) -> Stored:
     state = stored.state
     reason = state.stop.reason if state.stop else None
     row = codec.encode_state(state)
+    if stored.no and state.phase is Phase.OPEN:
+        db.execute(_UPDATE_RUN, (state.last_at, stored.head, row, stored.no))
+        return stored
     if stored.no:
-        db.execute(SQL["update_run"], (state.phase, reason, state.last_at, stored.head, row, stored.no))
+        db.execute(SQL["update_phase"], (state.phase, reason, state.last_at, stored.head, row, stored.no))
         return stored
     key = stored.key or RunKey("", Digest(""))
     values = (
@@ -343,54 +357,3 @@ def _save_shared(db: sqlite3.Connection, shared: _Shared) -> None:
         db.execute(SQL["upsert_account"], (*name, balance.settled, balance.reserved))
     for (tenant, dependency), health in shared.healths.items():
         db.execute(SQL["upsert_health"], (tenant, dependency, codec.encode_health(health)))
-
-
-def _take_lock(path: Path) -> int:
-    """An flock beside the file, held as long as this process lives; the kernel lets go of it when the process dies."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreUnusable(f"{path}: {error.strerror}. Choose another place with `store=` or BRIDLE_STORE.") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise StoreBusy(
-            f"{path}: another process writes this store; stop it, or give this one a store of its own"
-        ) from error
-    return lock
-
-
-def _open(path: Path | None, read_only: bool) -> sqlite3.Connection:
-    if path is None:
-        db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        _migrate(db)
-        return db
-    if read_only and not path.exists():
-        raise StoreUnusable(f"{path}: there is no store here yet; `bridle run` makes one")
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    db.execute("PRAGMA busy_timeout = 5000")
-    if read_only:
-        db.execute("PRAGMA query_only = ON")
-        _look_at_version(db, path)
-        return db
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    _look_at_version(db, path)
-    _migrate(db)
-    return db
-
-
-def _look_at_version(db: sqlite3.Connection, path: Path) -> None:
-    found = db.execute("PRAGMA user_version").fetchone()[0]
-    if found > SCHEMA:
-        raise StoreUnusable(
-            f"{path}: written by a newer bridle (schema {found}, this one knows {SCHEMA}); upgrade bridle"
-        )
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    found = db.execute("PRAGMA user_version").fetchone()[0]
-    for number in range(found + 1, SCHEMA + 1):
-        db.executescript(f"BEGIN IMMEDIATE;{SQL[f'migration_{number:04}']};PRAGMA user_version = {number};COMMIT;")

@@ -43,6 +43,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual Unix milliseconds."""
         return Millis(self._start + round(self._passed * MILLIS_PER_SECOND))
 
+    async def sleep(self, seconds: float) -> None:
+        """As `asyncio.sleep`, where it is certain that the seconds are virtual."""
+        await asyncio.sleep(seconds)
+
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """As of every loop; the thread is counted, so that the clock waits for it."""
         work = super().run_in_executor(executor, func, *args)

@@ -1,0 +1,81 @@
+"""Opens the file of a store: one writer at a time, a schema that this bridle knows, or a sentence."""
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+
+from bridle.rules.failure import BridleError
+from bridle.store.statements import SQL
+
+SCHEMA = 1
+
+
+class StoreUnusable(BridleError):
+    """The file cannot be a store of this bridle; the message says why and what to do."""
+
+
+class StoreBusy(StoreUnusable):
+    """Another process writes this store."""
+
+
+def take_lock(path: Path) -> int:
+    """An flock beside the file, held as long as this process lives; the kernel lets go of it when the process dies."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreUnusable(f"{path}: {error.strerror}. Choose another place with `store=` or BRIDLE_STORE.") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise StoreBusy(
+            f"{path}: another process writes this store; stop it, or give this one a store of its own"
+        ) from error
+    return lock
+
+
+def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
+    """A connection to a file of this schema, which is made where there is none; or to a memory of its own.
+
+    Raises StoreUnusable before anything of a file is touched that is not ours to write, and sqlite3.Error.
+    """
+    if path is None:
+        db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        _migrate(db)
+        return db
+    if read_only and not path.exists():
+        raise StoreUnusable(f"{path}: there is no store here yet; `bridle run` makes one")
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    try:
+        db.execute("PRAGMA busy_timeout = 5000")
+        _look_at(db, path, read_only)
+        if read_only:
+            db.execute("PRAGMA query_only = ON")
+            return db
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        _migrate(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _look_at(db: sqlite3.Connection, path: Path, read_only: bool) -> None:
+    found = db.execute("PRAGMA user_version").fetchone()[0]
+    if found > SCHEMA:
+        raise StoreUnusable(
+            f"{path}: written by a newer bridle (schema {found}, this one knows {SCHEMA}); upgrade bridle"
+        )
+    if found == 0 and db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None:
+        raise StoreUnusable(f"{path}: this is the database of something else; choose another place with `store=`")
+    if found == 0 and read_only:
+        raise StoreUnusable(f"{path}: there is no store here yet; `bridle run` makes one")
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    found = db.execute("PRAGMA user_version").fetchone()[0]
+    for number in range(found + 1, SCHEMA + 1):
+        db.executescript(f"BEGIN IMMEDIATE;{SQL[f'migration_{number:04}']};PRAGMA user_version = {number};COMMIT;")

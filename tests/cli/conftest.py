@@ -1,0 +1,47 @@
+"""A command line in this process, in a folder of its own."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bridle.cli.app import started
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Bridled = Callable[..., Done]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to stand in, without anything of this machine's own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("BRIDLE_STORE", "BRIDLE_DEBUG", "NO_COLOR", "USER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return tmp_path
+
+
+@pytest.fixture
+def bridle(here: Path, capsys: pytest.CaptureFixture[str]) -> Bridled:
+    """`bridle("show", "last")`: one command, its exit code and what it said."""
+    assert here.is_dir()
+
+    def typed(*tokens: str) -> Done:
+        capsys.readouterr()
+        code = started(tokens)
+        said = capsys.readouterr()
+        return Done(code, said.out, said.err)
+
+    return typed
