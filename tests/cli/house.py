@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -126,9 +126,6 @@ def broken() -> Flow:
         raise RuntimeError(HOSTILE)
 
     return flow
-
-
-FLOWS: Mapping[str, Callable[[], Flow]] = {"busy": busy, "greedy": greedy, "broken": broken}
 
 
 def program(*tokens: str, folder: Path, **environ: str) -> "subprocess.CompletedProcess[str]":

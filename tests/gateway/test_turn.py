@@ -31,6 +31,7 @@ from tests.gateway.house import (
 )
 
 QUICK = Millis(1_000)
+PAGES = tuple(Returns(f"page {n}", after=QUICK) for n in range(100))  # every result is news
 
 
 def test_64_parallel_calls_against_a_limit_of_15_perform_15_and_reserve_all_of_them_first() -> None:
@@ -70,7 +71,7 @@ def test_twins_of_one_turn_are_one_call() -> None:
             assert len(tool.calls) == 2
             assert [one.value for one in observations(outcomes)] == ["text"] * 6
             assert len({one.call for one in observations(outcomes)[:5]}) == 1
-            assert run.spent["tool_calls"] == 2
+        assert run.result.tool_calls == 2
 
     virtually(story, allowing("kb.read"))
 
@@ -102,17 +103,18 @@ def test_a_failure_answers_the_twins_in_flight_and_is_not_reused_afterwards() ->
     virtually(story, allowing("kb.read"))
 
 
-@pytest.mark.parametrize("turns", range(16))
+@pytest.mark.parametrize("turns", range(12))
 @pytest.mark.parametrize("ends_by", ["a failure", "a write beside it"])
 def test_a_twin_that_comes_while_the_first_is_ending_gets_an_answer(turns: int, ends_by: str) -> None:
     """The decision to reuse was committed, and before it was heard of, there was nothing left to reuse."""
 
     async def story(b: Bridle, loop: VirtualLoop) -> None:
-        may_end, made = asyncio.Event(), list[int]()
+        begun, may_end, made = asyncio.Event(), asyncio.Event(), list[int]()
 
         @b.tool("kb.read", effect="read")
         async def read(doc: int) -> str:
             made.append(doc)
+            begun.set()
             await may_end.wait()
             if ends_by == "a failure" and len(made) == 1:
                 raise CallFailed(FailureKind.REJECTED, "no such document")
@@ -123,14 +125,16 @@ def test_a_twin_that_comes_while_the_first_is_ending_gets_an_answer(turns: int, 
             await may_end.wait()
             return "sent"
 
-        async with b.attach(agent="a") as run:
+        async with b.attach(agent="a") as run, b.attach(agent="company"):  # so that commits are waited for
             first = asyncio.gather(asking(run, "kb.read doc=1"), asking(run, "mail.send to=ann"))
-            while not made:
+            await begun.wait()
+            second = asyncio.create_task(asyncio.sleep(0, [Refusal(ToolName(""), StopReason.OK, {})]))
+            for turn in range(12):
+                if turn == turns:
+                    may_end.set()
+                if turn == 6:
+                    second = asyncio.create_task(asking(run, "kb.read doc=1"))
                 await asyncio.sleep(0)
-            second = asyncio.create_task(asking(run, "kb.read doc=1"))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            may_end.set()
             ((read_first,), _), (answer,) = await first, await second
             assert isinstance(read_first, Observation | Refusal)
             assert isinstance(answer, Observation | Refusal)
@@ -141,7 +145,7 @@ def test_a_twin_that_comes_while_the_first_is_ending_gets_an_answer(turns: int, 
 @pytest.mark.parametrize("seats", [1, 3])
 def test_no_more_calls_are_in_flight_than_a_tool_has_seats_over_all_runs(seats: int) -> None:
     async def story(b: Bridle, loop: VirtualLoop) -> None:
-        tool = FakeTool({"doc": int}, Returns("text", after=QUICK))
+        tool = FakeTool({"doc": int}, *PAGES)
         b.declare("kb.read", tool, effect="read", concurrency=seats)
 
         async def one(number: int) -> None:
@@ -159,7 +163,7 @@ def test_no_more_calls_are_in_flight_than_a_tool_has_seats_over_all_runs(seats: 
 
 def test_who_waits_for_a_seat_is_served_in_the_order_of_asking() -> None:
     async def story(b: Bridle, loop: VirtualLoop) -> None:
-        tool = FakeTool({"doc": int}, Returns("text", after=QUICK))
+        tool = FakeTool({"doc": int}, *(Returns(n, after=Millis(100)) for n in range(8)))
         b.declare("kb.read", tool, effect="read", concurrency=1)
         async with b.attach(agent="a") as run:
             await asking(run, *(f"kb.read doc={n}" for n in range(8)))
@@ -197,7 +201,7 @@ def test_waiting_for_a_seat_ends_at_the_deadline_of_the_run() -> None:
 
 def test_who_stops_waiting_for_a_seat_takes_none() -> None:
     async def story(b: Bridle, loop: VirtualLoop) -> None:
-        tool = FakeTool({"doc": int}, Returns("text", after=QUICK))
+        tool = FakeTool({"doc": int}, *PAGES)
         b.declare("kb.read", tool, effect="read", concurrency=1)
         async with b.attach(agent="a") as run:
             first = asyncio.create_task(run.call("kb.read", {"doc": 1}))
@@ -207,7 +211,7 @@ def test_who_stops_waiting_for_a_seat_takes_none() -> None:
             second.cancel()
             third = await run.call("kb.read", {"doc": 3})
             await first
-            assert third.value == "text"
+            assert third.value == "page 1"
             assert loop.time() == pytest.approx(2.0, abs=0.05)
         assert [call["doc"] for call in tool.calls] == [1, 3]
 
@@ -288,12 +292,12 @@ def test_every_refusal_is_short_whatever_was_asked_for() -> None:
 
 def test_a_policy_may_take_seats_away() -> None:
     async def story(b: Bridle, loop: VirtualLoop) -> None:
-        tool = FakeTool({"doc": int}, Returns("text", after=QUICK))
+        tool = FakeTool({"doc": int}, *PAGES)
         b.declare("kb.read", tool, effect="read", concurrency=16)
         async with b.attach(agent="a") as run:
             await asking(run, *(f"kb.read doc={n}" for n in range(10)))
-            state = b.store.recorded(run.id).state
-            assert (state.held.get(TOOL_CALLS, 0), state.spent(TOOL_CALLS)) == (0, 10)
+        state = b.store.recorded(run.id).state
+        assert (dict(state.held), state.spent(TOOL_CALLS)) == ({}, 10)
         assert tool.most_in_flight == 2
 
     virtually(story, allowing("kb.read", tools={ToolName("kb.read"): ToolRule(concurrency=2)}))

@@ -46,12 +46,12 @@ class Admission:
             settle(tx, party, settlement)
         fresh: dict[tuple[ToolName, Digest], CallId] = {}
         answers = [self._answer(tx, party, proposal, fresh) for proposal in self.proposals]
-        return answers, tx.recorded(party.run).state
+        return answers, tx.state(party.run)
 
     def _answer(
         self, tx: Transaction, party: Party, proposal: Proposal, fresh: dict[tuple[ToolName, Digest], CallId]
     ) -> Answer:
-        state = tx.recorded(party.run).state
+        state = tx.state(party.run)
         call = Call(
             id=CallId(f"c{state.calls + 1}"),
             kind=proposal.kind,
@@ -174,7 +174,7 @@ class Admission:
 
     def _refuse(self, tx: Transaction, party: Party, call: Call, why: Deny | Halt, also: tuple[str, ...]) -> None:
         node_over = isinstance(why, Halt) and why.level is Level.NODE
-        is_new = tx.recorded(party.run).state.phase is Phase.OPEN
+        is_new = tx.state(party.run).phase is Phase.OPEN
         refused = CallRefused(
             self.now, call.id, call.kind, call.tool, call.args, call.turn, why.reason, why.detail, also,
             node_over=node_over, counts=isinstance(why, Deny),

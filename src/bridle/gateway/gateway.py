@@ -77,7 +77,13 @@ class Gateway:
             case Admit():
                 return await self._carried_out(live, proposal, answer)
             case Reuse(of=of):
-                return await self._twin(live, proposal, of)
+                outcome = await self._twin(live, proposal, of)
+                if outcome is not None:
+                    return outcome
+                (again,) = await self._admit(
+                    live, [proposal]
+                )  # between the commit and now there was nothing left of it
+                return await self._answered(live, proposal, again)
             case Hold(rule=rule):
                 detail = {"tool": proposal.tool, "rule": rule}
                 return Refusal(proposal.tool, StopReason.POLICY_DENIED, detail, halts=live.state.halt is not None)
@@ -119,7 +125,7 @@ class Gateway:
             def settled(tx: Transaction) -> RunState:
                 for settlement in pending:
                     settle(tx, party, settlement)
-                return tx.recorded(live.run).state
+                return tx.state(live.run)
 
             live.state = await self.store.transact(settled)
             self._landed(live, pending)
@@ -136,9 +142,9 @@ class Gateway:
         def halted(tx: Transaction) -> RunState:
             for settlement in pending:
                 settle(tx, party, settlement)
-            if tx.recorded(live.run).state.phase is Phase.OPEN:
+            if tx.state(live.run).phase is Phase.OPEN:
                 tx.append(live.run, live.epoch, [RunHalted(now, note.reason, note.detail)])
-            return tx.recorded(live.run).state
+            return tx.state(live.run)
 
         live.state = await self.store.transact(halted)
         self._landed(live, pending)
@@ -183,24 +189,29 @@ class Gateway:
         if later.at:
             await asyncio.sleep(min(max(later.at - self.world.now(), 0), left) / 1_000)
             return
-        await self.settle_all()
         seat = self._seat(live, proposal)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue = self._queues.setdefault(seat, deque())
         queue.append(waiter)
-        await asyncio.wait((waiter,), timeout=min(PATIENCE, left) / 1_000)
-        waiter.cancel()
-        if not any(not other.done() for other in queue):
-            self._queues.pop(seat, None)
+        try:
+            await self.settle_all()  # it may free this very seat, and then the waiter has to be in the queue
+            await asyncio.wait((waiter,), timeout=min(PATIENCE, left) / 1_000)
+        except asyncio.CancelledError:
+            if waiter.done():
+                self._free(seat)  # the news was for somebody who does not want it any more
+            raise
+        finally:
+            waiter.cancel()
+            if all(other.done() for other in queue) and self._queues.get(seat) is queue:
+                del self._queues[seat]
 
-    async def _twin(self, live: Live, proposal: Proposal, of: str) -> Outcome:
-        """The outcome of an identical call, which may still be on its way."""
+    async def _twin(self, live: Live, proposal: Proposal, of: str) -> Outcome | None:
+        """The outcome of an identical call, which may still be on its way; None when it failed or grew old meanwhile."""
         for call, flying in live.flying.items():
             if call == of:
                 return await asyncio.shield(flying.outcome)
-        outcome = live.seen[proposal.tool, proposal.args].outcome
-        assert outcome is not None, f"{of} is neither in flight nor remembered"
-        return outcome
+        seen = live.seen.get((proposal.tool, proposal.args))
+        return seen.outcome if seen is not None and seen.call == of else None
 
     def _tell_twins(self, live: Live, proposal: Proposal, answer: Answer, outcome: Outcome) -> None:
         """Only ok observations are reused; a write makes every earlier reading old."""

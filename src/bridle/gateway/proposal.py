@@ -34,6 +34,7 @@ from bridle.rules.strict_json import BadJson, Json
 from bridle.store.chain import keyed
 
 MAX_ARGUMENTS = 256_000  # bytes
+MAX_NAME = 80  # characters; as of a declared tool
 Work = Callable[[CallContext], Awaitable[object]]
 
 
@@ -94,11 +95,12 @@ def propose(wish: Wish, live: Live, toolbox: Toolbox) -> Proposal:
 
 def _propose_tool(wish: ToolWish, live: Live, toolbox: Toolbox) -> Proposal:
     ruled = toolbox.under(live.policy, wish.tool)
+    tool = wish.tool if ruled is not None else _legible(wish.tool)
     arguments, kept, misfit = _read(wish.arguments)
     broken_rule = ""
     if ruled is None:
-        closest = toolbox.closest(wish.tool)
-        misfit = misfit or (f"there is no tool {wish.tool[:80]!r}; did you mean {closest}?" if closest else "")
+        closest = toolbox.closest(tool)
+        misfit = misfit or (f"there is no tool {tool!r}; did you mean {closest}?" if closest else "")
     elif not misfit:
         misfit = _first_error(ruled.declared.takes, arguments)
         broken_rule = _first_error(ruled.rule, arguments) if ruled.rule is not None else ""
@@ -106,17 +108,22 @@ def _propose_tool(wish: ToolWish, live: Live, toolbox: Toolbox) -> Proposal:
     return Proposal(
         wish=wish,
         kind=CallKind.TOOL,
-        tool=wish.tool,
+        tool=tool,
         args=args,
-        ordinal=live.next_ordinal(CallKind.TOOL, wish.tool, args),
+        ordinal=live.next_ordinal(CallKind.TOOL, tool, args),
         turn=live.turn,
-        hold=_tool_hold(wish.tool, ruled, is_step=live.loop == "attach" and live.asked == 0),
+        hold=_tool_hold(tool, ruled, is_step=live.loop == "attach" and live.asked == 0),
         ruled=ruled,
         arguments=arguments,
         kept_args=kept,
         misfit=misfit,
         broken_rule=broken_rule,
     )
+
+
+def _legible(name: str) -> ToolName:
+    """A name that nobody declared, as the journal and a model may be shown it: a model may have written anything."""
+    return ToolName("".join(sign if sign.isprintable() else "?" for sign in name[:MAX_NAME]))
 
 
 def _read(given: str | Mapping[str, object]) -> tuple[dict[str, Json], bytes, str]:

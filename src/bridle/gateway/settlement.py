@@ -69,7 +69,7 @@ def concurrency_of(tool: Tool | None) -> int:
 
 def settle(tx: Transaction, party: Party, settlement: Settlement) -> RunState:
     """Write one ending. A call that recovery closed already stays as it is."""
-    state = tx.recorded(party.run).state
+    state = tx.state(party.run)
     opened = state.open_calls.get(settlement.call)
     if opened is None:
         return state

@@ -36,6 +36,8 @@ class Rate:
 
     def of(self, tokens_in: int) -> int:
         """The dearest step that a request with at most so many input tokens can reach."""
+        if len(self.steps) == 1:
+            return self.steps[0][1]
         return max(price for start, price in self.steps if max(tokens_in, 0) > start)
 
 

@@ -53,8 +53,10 @@ class Message:
     @property
     def size(self) -> int:
         """UTF-8 bytes and overhead: an upper bound of its tokens, for each token covers at least one byte."""
-        uses = sum(len(use.arguments.encode()) + len(use.name.encode()) + OVERHEAD_OF_MESSAGE for use in self.uses)
-        return len(self.text.encode()) + uses + OVERHEAD_OF_MESSAGE
+        size = _size_in_bytes(self.text) + OVERHEAD_OF_MESSAGE
+        for use in self.uses:
+            size += _size_in_bytes(use.arguments) + _size_in_bytes(use.name) + OVERHEAD_OF_MESSAGE
+        return size
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,8 @@ class Prompt:
     digest: bytes = b""
 
     def with_message(self, message: Message) -> "Prompt":
-        """This conversation and one more message."""
+        """This conversation and one more message. Only the pinned segment speaks as the system."""
+        assert message.role is not Role.SYSTEM, "a system message below the pinned segment would speak for the policy"
         return Prompt(
             self.pinned,
             (*self.messages, message),
@@ -131,7 +134,7 @@ class Prompt:
 
         Returns None when even the pinned segment, the task and the newest message do not fit.
         """
-        room = context_tokens * BYTES_PER_TOKEN - len(self.pinned.encode()) - len(self.note.encode())
+        room = context_tokens * BYTES_PER_TOKEN - _size_in_bytes(self.pinned) - _size_in_bytes(self.note)
         if self.size <= room:
             return self
         messages, size = list(self.messages), self.size
@@ -147,9 +150,7 @@ class Prompt:
         """The request as it will be sent."""
         system = Message(Role.SYSTEM, f"{self.pinned}\n\n{self.note}" if self.note else self.pinned)
         shown = tuple(offers)
-        head = hashlib.sha256(self.digest)
-        for part in (model, system.text, str(max_output), *(offer.name for offer in shown)):
-            head.update(part.encode())
+        head = "\0".join((model, system.text, str(max_output), *[offer.name for offer in shown])).encode()
         return ModelRequest(
             model=model,
             messages=(system, *self.messages),
@@ -157,7 +158,7 @@ class Prompt:
             max_output=max_output,
             pinned=self.pinned,
             size=self.size + system.size + _size_of(shown),
-            digest=Digest(head.hexdigest()[:32]),
+            digest=Digest(hashlib.sha256(self.digest + head).hexdigest()[:32]),
         )
 
 
@@ -167,7 +168,6 @@ def is_pinned(request: ModelRequest) -> bool:
         bool(request.messages)
         and request.messages[0].role is Role.SYSTEM
         and request.messages[0].text.startswith(request.pinned)
-        and all(message.role is not Role.SYSTEM for message in request.messages[1:])
     )
 
 
@@ -176,17 +176,13 @@ def _size_of(offers: tuple[ToolOffer, ...]) -> int:
     return sum(offer.size for offer in offers)
 
 
+def _size_in_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def _chained(before: bytes, message: Message) -> bytes:
-    after = hashlib.sha256(before)
-    for part in (
-        message.role,
-        message.answers,
-        *(f"{use.name}\0{use.arguments}" for use in message.uses),
-        message.text,
-    ):
-        after.update(part.encode())
-        after.update(b"\0")
-    return after.digest()
+    uses = [f"{use.name}\0{use.arguments}" for use in message.uses]
+    return hashlib.sha256(before + "\0".join((message.role, message.answers, *uses, message.text)).encode()).digest()
 
 
 def _rebuilt(prompt: Prompt, messages: Sequence[Message]) -> Prompt:

@@ -166,7 +166,7 @@ async def enter(store: Store, world: World, live: Live, entry: Entry) -> None:
     def entered(tx: Transaction) -> RunState:
         for settlement in pending:
             settle(tx, party, settlement)
-        state = tx.recorded(live.run).state
+        state = tx.state(live.run)
         return _enter(tx, state, live.policy, entry, live.salt, now)
 
     live.state = await store.transact(entered)
@@ -183,11 +183,11 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
     def closed(tx: Transaction) -> tuple[RunState, bytes]:
         for settlement in pending:
             settle(tx, party, settlement)
-        state = tx.recorded(live.run).state
+        state = tx.state(live.run)
         if state.phase is not Phase.STOPPED:
             for call in tuple(state.open_calls):
                 settle(tx, party, lost(state, call, now, live.policy))
-            state = tx.recorded(live.run).state
+            state = tx.state(live.run)
             note = ending(state, wanted)
             answer = keyed(live.salt, words) if said is not None else Digest("")
             state = tx.append(live.run, live.epoch, [RunStopped(now, note.reason, note.detail, answer)])
@@ -221,7 +221,7 @@ async def take_over(store: Store, world: World, run: RunId, policy: Policy) -> L
         live = live_of(state, policy, recorded.salt, None)
         for call in tuple(state.open_calls):
             settle(tx, party_of(live), lost(state, call, now, policy))
-        return tx.recorded(run).state, recorded.salt
+        return tx.state(run), recorded.salt
 
     state, salt = await store.transact(taken)
     live = live_of(state, policy, salt, None)

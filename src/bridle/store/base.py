@@ -60,6 +60,9 @@ class Transaction(Protocol):
     def recorded(self, run: RunId) -> Recorded:
         """A run; raises UnknownRun."""
 
+    def state(self, run: RunId) -> RunState:
+        """The state of a run; raises UnknownRun."""
+
     def append(self, run: RunId, epoch: int, events: Sequence[Event]) -> RunState:
         """Add events to a journal; raises Fenced unless `epoch` is the run's own."""
 

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -73,51 +74,60 @@ class SqliteStore:
 
     def _commit(self, batch: list[Job[Transaction]]) -> None:
         """One transaction for a whole batch; a job that fails leaves nothing behind and takes nobody with it."""
-        shared = _Shared(self)
-        db = self._write
-        db.execute("BEGIN IMMEDIATE")
+        self._write.execute("BEGIN IMMEDIATE")
         try:
-            for job in batch:
-                work = Work(shared)
-                try:
-                    job.result = job.fn(cast(Transaction, work))
-                    if work.runs or work.policies:
-                        self._save(db, work, alone=len(batch) == 1)
-                except _OWN_FAULTS as error:  # this row cannot be stored; its neighbours can
-                    job.error = error
-                    continue
-                except sqlite3.Error:
-                    raise
-                except Exception as error:  # the caller's own failure goes back to the caller
-                    job.error = error
-                    continue
-                shared.take(work)
-            if len(batch) == 1 and batch[0].error is not None:
-                db.execute("ROLLBACK")  # it was alone, so it had no savepoint
+            done = self._alone(batch[0]) if len(batch) == 1 else self._in_company(batch)
+            if done is None:
+                self._write.execute("ROLLBACK")
                 return
-            _save_shared(db, shared)
-            db.execute("COMMIT")
+            _save_shared(self._write, done)
+            self._write.execute("COMMIT")
         except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+            if self._write.in_transaction:
+                self._write.execute("ROLLBACK")
             raise
-        self._remember(shared)
+        self._remember(done)
 
-    def _save(self, db: sqlite3.Connection, work: Work, *, alone: bool) -> None:
-        """Write one unit of work: inside its own savepoint, unless the transaction has no other."""
-        if alone:
-            self._write_out(db, work)
-            return
+    def _alone(self, job: Job[Transaction]) -> "Work | None":
+        """The only job of a transaction needs no savepoint; None when it failed."""
+        work = Work(self)
+        return work if self._ran(job, work, self._write_out) else None
+
+    def _in_company(self, batch: list[Job[Transaction]]) -> "_Shared":
+        """Each job reads what the ones before it did, and is written inside its own savepoint."""
+        shared = _Shared(self)
+        for job in batch:
+            work = Work(shared)
+            if self._ran(job, work, self._write_out_apart):
+                shared.take(work)
+        return shared
+
+    def _ran(self, job: Job[Transaction], work: Work, write_out: Callable[[Work], None]) -> bool:
+        """Run one job and write what it did; its own failure goes back to its caller alone."""
+        try:
+            job.result = job.fn(cast(Transaction, work))
+            write_out(work)
+        except _OWN_FAULTS as error:  # this row cannot be stored; its neighbours can
+            job.error = error
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - the caller's own failure goes back to the caller
+            job.error = error
+        return job.error is None
+
+    def _write_out_apart(self, work: Work) -> None:
+        db = self._write
         db.execute("SAVEPOINT work")
         try:
-            self._write_out(db, work)
+            self._write_out(work)
         except BaseException:
             db.execute("ROLLBACK TO work")
             db.execute("RELEASE work")
             raise
         db.execute("RELEASE work")
 
-    def _write_out(self, db: sqlite3.Connection, work: Work) -> None:
+    def _write_out(self, work: Work) -> None:
+        db = self._write
         for run, stored in work.runs.items():
             work.runs[run] = _save_run(db, stored)
         for run, seq, body, hash_, kept_as, kept in work.lines:
@@ -126,22 +136,20 @@ class SqliteStore:
             if digest not in self._policies:
                 db.execute(SQL["insert_policy"], (digest, canonical))
 
-    def _remember(self, shared: "_Shared") -> None:
+    def _remember(self, done: "Work | _Shared") -> None:
         """Caches change only after the commit."""
-        for run, stored in shared.runs.items():
+        for run, stored in done.runs.items():
             if stored.state.phase is Phase.STOPPED and not stored.state.open_calls:
                 self._runs.pop(run, None)
             else:
                 self._runs[run] = stored
-        self._accounts.update(shared.accounts)
-        self._policies |= shared.policies
-        if shared.healths:
-            self._healths.update(shared.healths)
+        self._accounts.update(done.accounts)
+        self._policies.update(done.policies)
+        self._healths.update(done.healths)
         if len(self._runs) > CACHED_RUNS:
             _drop_oldest(self._runs, CACHED_RUNS)
         if len(self._accounts) > CACHED_ACCOUNTS:  # a seat that is taken has no row: it may not be forgotten
-            taken = {a: b for a, b in self._accounts.items() if a.unit == IN_FLIGHT and b.reserved}
-            self._accounts = taken
+            self._accounts = {a: b for a, b in self._accounts.items() if a.unit == IN_FLIGHT and b.reserved}
         if len(self._healths) > CACHED_RUNS:
             _drop_oldest(self._healths, CACHED_RUNS)
 
@@ -287,7 +295,7 @@ class _Shared:
         self.runs: dict[RunId, Stored] = {}
         self.accounts: dict[Account, Balance] = {}
         self.healths: dict[tuple[TenantId, str], Health] = {}
-        self.policies: set[Digest] = set()
+        self.policies: dict[Digest, bytes] = {}
         self._switches: dict[TenantId, KillLevel] = {}
 
     def take(self, work: Work) -> None:
@@ -348,7 +356,7 @@ def _save_run(db: sqlite3.Connection, stored: Stored) -> Stored:
     return Stored(no or 0, state, stored.head, stored.salt)
 
 
-def _save_shared(db: sqlite3.Connection, shared: _Shared) -> None:
+def _save_shared(db: sqlite3.Connection, shared: "Work | _Shared") -> None:
     """Accounts and health are written once a batch, however many functions touched them."""
     for account, balance in shared.accounts.items():
         if account.unit == IN_FLIGHT:

@@ -73,6 +73,10 @@ class Work:
         stored = self._stored(run)
         return Recorded(stored.state, stored.head, stored.salt)
 
+    def state(self, run: RunId) -> RunState:
+        """The state of a run; raises UnknownRun."""
+        return self._stored(run).state
+
     def append(self, run: RunId, epoch: int, events: Sequence[Event]) -> RunState:
         """Add events to a journal; raises Fenced unless `epoch` is the run's own."""
         stored = self._stored(run)
