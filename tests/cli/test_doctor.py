@@ -40,7 +40,7 @@ def test_a_store_that_is_well(bridle: Bridled, here: Path) -> None:
 def test_an_edited_event_breaks_the_chain(bridle: Bridled, here: Path) -> None:
     House(here / "s.db").run(busy())
     with tampered(here / "s.db") as db:
-        db.execute("UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'kb.read', 'kb.raed') AS BLOB) WHERE seq = 3")
+        db.execute("UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'kb.read', 'kb.raed') AS BLOB)")
     done = bridle("doctor", "--store", "s.db")
     assert done.code == 2
     assert "r-1m7xpe60000000001: its hash chain breaks: event 3 was changed" in done.out
@@ -51,7 +51,7 @@ def test_a_row_that_is_not_the_fold_of_its_journal_is_found(bridle: Bridled, her
     with tampered(here / "s.db") as db:
         db.execute("UPDATE runs SET state = CAST(replace(CAST(state AS TEXT), '\"ann\"', '\"bob\"') AS BLOB)")
     state, text = findings(bridle)["journal"]
-    assert (state, text) == ("bad", "r-1m7xpe60000000001: its row is not the fold of its journal")
+    assert (state, text) == ("bad", "r-1m7xpe60000000001: its row is not the fold of its journal: they differ in by")
 
 
 def test_a_row_of_garbage_is_a_sentence_and_the_others_are_still_looked_at(bridle: Bridled, here: Path) -> None:
@@ -95,7 +95,7 @@ def test_another_kind_of_database_is_a_finding(bridle: Bridled, here: Path) -> N
     for command in ("doctor", "runs", "show"):
         done = bridle(command, "--store", "s.db")
         assert done.code == (2 if command == "doctor" else 1)
-        assert "this is no bridle store" in done.out + done.err
+        assert "the database of something else" in done.out + done.err
 
 
 @pytest.mark.parametrize("command", ["doctor", "runs", "show"])

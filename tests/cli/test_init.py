@@ -49,7 +49,7 @@ def test_a_file_that_is_there_stays_as_it_is(name: str, bridle: Bridled, here: P
     done = bridle("init")
     assert done.code == 0
     assert mine.read_text() == "mine\n"
-    assert f"kept    {name} (it was there already)" in done.out
+    assert f"kept   {name} (it was there already)" in done.out
     assert all((here / other).is_file() for other in FILES)
 
 

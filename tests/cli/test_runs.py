@@ -14,9 +14,10 @@ def test_the_newest_run_comes_first(bridle: Bridled, here: Path) -> None:
     house.run(greedy())
     done = bridle("runs", "--store", "s.db")
     head, second, first, hint = done.out.splitlines()
-    assert head.split() == ["run", "status", "reason", "flow", "tenant", "calls", "spent", "took", "started"]
-    assert second.split()[1:8] == ["stopped", "max_tool_calls", "greedy", "default", "6", "$0.00", "120"]
-    assert first.split()[1:8] == ["ok", "ok", "busy", "default", "4", "$0.00", "640"]
+    assert head.split() == ["run", "status", "reason", "flow", "calls", "spent", "age", "took", "tenant", "by"]
+    assert second.split()[1:6] == ["stopped", "max_tool_calls", "greedy", "6", "$0.00"]
+    assert first.split()[1:6] == ["ok", "ok", "busy", "4", "$0.00"]
+    assert first.split()[-4:] == ["640", "ms", "default", "ann"]
     assert hint == "bridle show RUN --store s.db tells the story of one"
     assert len(bridle("runs", "--limit", "1", "--store", "s.db").out.splitlines()) == 3
 

@@ -10,6 +10,7 @@ from tests.cli.house import HOSTILE, House, broken, busy, greedy
 
 SEEN = "␛[31mred␛]0;owned␇ \\u202egnp.exe\\u2066 \\x9b31m ␡"  # the hostile text, as people see it
 ESCAPED = "\\u001b[31mred\\u001b]0;owned\\u0007 \\u202egnp.exe\\u2066 \\x9b31m ␡"  # and inside JSON
+NAMED = "no.such?[31mred?]0;owned? ?gnp.exe? ?31m ?"  # a name is made printable before it is written down
 BUSY = f"""\
 r-1m7xpe60000000001 answered after 640 ms, 4 tool calls, 0 model calls, 1 reused result, 2 refused calls, \
 1 failed call, 1 retry and $0.00
@@ -25,7 +26,7 @@ r-1m7xpe60000000001 answered after 640 ms, 4 tool calls, 0 model calls, 1 reused
     0.62 s    c4   kb.read {{"doc":"b.md"}} -> 62 B (20 ms)
     0.64 s    c5   kb.read {{"doc":"b.md"}} = the result of c4, reused
     0.64 s    c6   notes.write -> refused: policy_denied. The policy refused a call of notes.write (approval_required).
-    0.64 s    c7   no.such{SEEN} -> refused: tool_denied. The tool no.such{SEEN} is not allowed here.
+    0.64 s    c7   {NAMED} -> refused: tool_denied. The tool {NAMED} is not allowed here.
     0.64 s  stopped: ok
 
   spent            used   limit

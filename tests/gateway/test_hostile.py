@@ -13,6 +13,8 @@ from bridle.rules.events import CallInDoubt, CallSettled, RunStopped
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import BYTES_OBSERVED, Millis
 from bridle.rules.stop import StopReason
+from bridle.runs.flow import Flow
+from bridle.runs.run import Run
 from bridle.runs.signals import Denied, Stop
 from bridle.testing.fake_tool import Fails, FakeTool, Returns
 from bridle.testing.virtual_time import VirtualLoop
@@ -130,7 +132,6 @@ RAISED: dict[str, tuple[Callable[[], BaseException], StopReason]] = {
     "StopIteration": (StopIteration, StopReason.TOOL_UNAVAILABLE),
     "RecursionError": (RecursionError, StopReason.TOOL_UNAVAILABLE),
     "MemoryError": (MemoryError, StopReason.TOOL_UNAVAILABLE),
-    "a base exception of its own": (Foreign, StopReason.TOOL_UNAVAILABLE),
     "GeneratorExit": (GeneratorExit, StopReason.TOOL_UNAVAILABLE),
 }  # fmt: skip
 
@@ -152,18 +153,38 @@ def test_whatever_a_tool_raises_is_a_refusal_and_the_run_ends_with_one_reason(wh
             def sync_odd(n: int) -> str:
                 raise make()
 
-        raised: BaseException | None = None
-        try:
+        with pytest.raises(Denied) as raised:
             async with b.attach(agent="a") as run:
                 await run.call("odd.read", {"n": 1})
-        except BaseException as error:
-            raised = error
-        assert isinstance(raised, Denied), f"{raised!r} came out of the door"
-        assert raised.reason is reason
-        assert len(str(raised)) < 600
-        stops = [event for event in journal(b, run.id) if isinstance(event, RunStopped)]
+        assert raised.value.reason is reason
+        assert len(str(raised.value)) < 600
+        (line,) = b.store.runs()
+        stops = [event for event in journal(b, line.state.run) if isinstance(event, RunStopped)]
         assert [stop.reason for stop in stops] == [reason]
-        assert max(len(entry.body) for entry in b.store.journal(run.id)) < 2_000
+        assert max(len(entry.body) for entry in b.store.journal(line.state.run)) < 2_000
+
+    virtually(story, allowing("odd.read"))
+
+
+def test_what_is_no_exception_comes_out_of_the_door_and_the_run_has_ended_all_the_same() -> None:
+    async def story(b: Bridle, loop: VirtualLoop) -> None:
+        flow = Flow("answers")
+
+        @b.tool("odd.read", effect="read")
+        async def odd(n: int) -> str:
+            raise Foreign("out of the way")
+
+        @flow.step()
+        async def ask(run: Run, state: object) -> object:
+            return (await run.call("odd.read", {"n": 1})).value
+
+        with pytest.raises(Foreign):
+            async with b.attach(agent="a") as run:
+                await run.call("odd.read", {"n": 1})
+        with pytest.raises(Foreign):
+            await b.run(flow)
+        ends = {line.state.loop: line.reason for line in b.store.runs()}
+        assert ends == {"attach": StopReason.CANCELLED, "flow": StopReason.INTERNAL_ERROR}
 
     virtually(story, allowing("odd.read"))
 
@@ -222,20 +243,19 @@ def test_a_sync_tool_that_never_returns_holds_up_nobody_else() -> None:
                 may_end.wait(30)
                 return "late"
 
-            @b.tool("kb.read", effect="read")
+            @b.tool("kb.read", effect="read", timeout="2s")
             def read(doc: int) -> str:
                 return "text"
 
-            async with b.attach(agent="a") as run:
-                outcomes = await asking(run, *(f"stuck.read n={n}" for n in range(40)))
-                assert len(refusals(outcomes)) == 40
-                assert (await run.call("kb.read", {"doc": 1})).value == "text"
-            may_end.set()
+            try:
+                async with b.attach(agent="a") as run:
+                    outcomes = await asking(run, *(f"stuck.read n={n}" for n in range(40)))
+                    assert len(refusals(outcomes)) == 40
+                    assert (await run.call("kb.read", {"doc": 1})).value == "text"
+            finally:
+                may_end.set()
 
-    try:
-        asyncio.run(asyncio.wait_for(story(), 20))
-    finally:
-        may_end.set()
+    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 WRITES: dict[str, tuple[object, bool]] = {

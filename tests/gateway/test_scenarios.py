@@ -13,14 +13,14 @@ def test_an_identical_read_is_answered_by_the_one_before_it() -> None:
         at    call                          answer
         0s    search.read q=berlin          admit
         1s    search.read q=berlin          reuse
-        2s    search.read q=berlin limit=5  admit
-        3s    search.read limit=5 q=berlin  reuse
+        2s    search.read q=paris limit=5   admit
+        3s    search.read limit=5 q=paris   reuse
         4s    kb.read doc=1                 admit
         5s    kb.read doc=1                 reuse
         """,
         allowing(*TOOLS),
     )
-    assert calls.made == ["search.read(berlin)", "search.read(berlin)", "kb.read(1)"]
+    assert calls.made == ["search.read(berlin)", "search.read(paris)", "kb.read(1)"]
 
 
 def test_a_write_makes_every_earlier_reading_old() -> None:

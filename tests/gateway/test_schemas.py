@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
-from bridle.gateway.schemas import BadArguments, BadSchema, Schema, coerce
 from bridle.gateway.cleaning import clean
+from bridle.gateway.schemas import BadArguments, BadSchema, Schema, coerce
 from bridle.rules.strict_json import Json, parse
 
 if TYPE_CHECKING:

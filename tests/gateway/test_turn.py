@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from bridle.bridle import Bridle
-from bridle.gateway.outcome import Observation, Refusal
+from bridle.gateway.outcome import Observation, Outcome, Refusal
 from bridle.rules.events import CallAdmitted, CallRefused, CallReused, RunHalted
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import IN_FLIGHT, TOOL_CALLS, Millis, ToolName
@@ -128,13 +128,14 @@ def test_a_twin_that_comes_while_the_first_is_ending_gets_an_answer(turns: int, 
         async with b.attach(agent="a") as run, b.attach(agent="company"):  # so that commits are waited for
             first = asyncio.gather(asking(run, "kb.read doc=1"), asking(run, "mail.send to=ann"))
             await begun.wait()
-            second = asyncio.create_task(asyncio.sleep(0, [Refusal(ToolName(""), StopReason.OK, {})]))
+            second: asyncio.Task[list[Outcome]] | None = None
             for turn in range(12):
                 if turn == turns:
                     may_end.set()
                 if turn == 6:
                     second = asyncio.create_task(asking(run, "kb.read doc=1"))
                 await asyncio.sleep(0)
+            assert second is not None
             ((read_first,), _), (answer,) = await first, await second
             assert isinstance(read_first, Observation | Refusal)
             assert isinstance(answer, Observation | Refusal)

@@ -197,12 +197,14 @@ class Move:
     part: int
 
 
-MOVES = ("call", "call", "call", "ask", "ask", "settle", "settle", "void", "doubt", "fail", "enter", "wait", "finalise",
-         "resume")  # fmt: skip
-STORIES = st.lists(st.builds(Move, st.sampled_from(MOVES), st.integers(0, 11), st.integers(0, 1_000)), max_size=60)
+MOVES = ("call", "call", "call", "ask", "ask", "settle", "settle", "void", "fail", "enter", "enter", "wait", "finalise",
+         "resume", "stranger", "doubt")  # fmt: skip
+STORIES = st.lists(
+    st.builds(Move, st.sampled_from(MOVES), st.integers(0, 11), st.integers(0, 1_000)), min_size=20, max_size=70
+)
 RESERVE = {MODEL_CALLS: 1, STEPS: 1, TOKENS_IN: 40, TOKENS_OUT: 20, USD_NANO: 300, ACTIVE_MS: 5_000}
 NODE_LIMITS: tuple[LimitsPatch, ...] = (
-    {}, {"max_steps": 3}, {"max_tool_calls": 2}, {"max_tokens": 400}, {"max_usd": 2_500, "max_model_calls": 2},
+    {}, {"max_steps": 2}, {"max_tool_calls": 2}, {"max_tokens": 140}, {"max_usd": 2_500, "max_model_calls": 2},
     {"max_seconds": 4},
 )  # fmt: skip
 
@@ -211,24 +213,30 @@ NODE_LIMITS: tuple[LimitsPatch, ...] = (
 def houses(draw: st.DrawFn) -> House:
     """A house whose limits are small enough to be met, and large enough for the finalise reserve."""
     limits = Limits(
-        max_steps=draw(st.integers(3, 9)),
+        max_steps=draw(st.integers(4, 12)),
         max_seconds=draw(st.integers(20, 60)),
-        max_model_calls=draw(st.integers(2, 6)),
-        max_tool_calls=draw(st.integers(1, 6)),
-        max_tokens=draw(st.integers(120, 2_000)),
-        max_usd=UsdNanos(draw(st.integers(600, 9_000))),
+        max_model_calls=draw(st.integers(2, 9)),
+        max_tool_calls=draw(st.integers(2, 9)),
+        max_tokens=draw(st.integers(150, 700)),
+        max_usd=UsdNanos(draw(st.integers(1_500, 9_000))),
     )
     caps = tuple(
-        Cap(level, unit, draw(st.sampled_from(Window)), draw(st.integers(1, most)))
+        Cap(level, unit, draw(st.sampled_from(Window)), draw(st.integers(most // 4, most)))
         for level, unit, most in (
             (Level.HOUSE, USD_NANO, 9_000),
-            (Level.TENANT, TOOL_CALLS, 6),
-            (Level.AGENT, TOKENS_OUT, 900),
+            (Level.TENANT, TOOL_CALLS, 8),
+            (Level.AGENT, TOKENS_OUT, 400),
         )
         if draw(st.booleans())
     )
-    policy = Policy(allow=ALLOWED, limits=limits, caps=caps, require_approval=draw(st.booleans()), max_refusals=3)
-    tools = [replace(tool, concurrency=draw(st.integers(1, 3)), max_calls=draw(st.integers(1, 4))) for tool in TOOLS]
+    policy = Policy(
+        allow=ALLOWED,
+        limits=limits,
+        caps=caps,
+        require_approval=draw(st.booleans()),
+        max_refusals=draw(st.integers(3, 9)),
+    )
+    tools = [replace(tool, concurrency=draw(st.integers(1, 4)), max_calls=draw(st.integers(1, 4))) for tool in TOOLS]
     return House(policy, tools, RESERVE if draw(st.booleans()) else None)
 
 
@@ -240,12 +248,12 @@ def play(house: House, move: Move) -> None:
             _close(house, move, opened[move.which % len(opened)])
         return
     match move.what:
-        case "call":
+        case "call" | "stranger":
             house.turn += move.which % 3 > 0
-            tools = [*house.tools.values(), Tool(ToolName("no.tool"))]
-            house.propose(tool_call(tools[move.which % len(tools)], f"a{move.part % 3}", house.turn))
+            tool = list(house.tools.values())[move.which % len(house.tools)] if move.what == "call" else "no.tool"
+            house.propose(tool_call(tool, f"a{move.part % 40}", house.turn))
         case "ask":
-            house.propose(model_call(move.part % 300, move.which * 20, move.part * 2, args=str(move.part)))
+            house.propose(model_call(move.part % 100, move.which * 10, move.part // 2, args=str(move.part)))
         case "finalise":
             reserved = house.run.finalise if house.run.phase is not Phase.OPEN else house.run.node_finalise
             hold = {
@@ -259,7 +267,7 @@ def play(house: House, move: Move) -> None:
             has_reserve = move.part % 2 and not {"max_steps", "max_tool_calls"} & narrowed.keys()
             house.enter("look", narrowed, RESERVE if has_reserve and narrowed else None)
         case "wait":
-            house.now = Millis(house.now + move.part * 20)
+            house.now = Millis(house.now + move.part * 4)
         case "resume":
             house.resume(move.part * 100)
 
@@ -274,5 +282,5 @@ def _close(house: House, move: Move, call: CallId) -> None:
             house.settle(call, failure=FailureKind.TIMEOUT)
         case "void":
             house.void(call)
-        case "doubt":
+        case "doubt" if opened.effect is Effect.WRITE:
             house.doubt(call)

@@ -84,7 +84,6 @@ def test_a_loop_is_what_repeats_without_anything_new(past: str, proposed: str, l
     assert is_looping(told(past), tool, args, turn=99) is loops
 
 
-@pytest.mark.xfail(reason="a reused result counts as equal to both of its neighbours, so that 1 = 2 is no change")
 def test_a_poll_with_a_reuse_between_two_different_results_is_honest() -> None:
     assert not is_looping(told("A1 B9 A= B9 A2"), T, Digest("B"), turn=99)
 

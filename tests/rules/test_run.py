@@ -300,6 +300,11 @@ def test_only_the_newest_results_are_remembered_and_twins_of_a_turn_once() -> No
     assert run.calls == 80
 
 
+def test_only_the_newest_refused_tools_of_a_turn_are_remembered() -> None:
+    run = fold([START, *(refused(f"t{number}") for number in range(99))])
+    assert (len(run.refused_tools), run.refusals) == (REMEMBERED, 99)
+
+
 def test_a_retry_is_counted_beside_the_proposals() -> None:
     again = CallAdmitted(NOW, A, CallKind.TOOL, ToolName("t"), Digest("a"), {}, attempt=2)
     run = fold([START, admitted(B), again])
@@ -321,7 +326,6 @@ def test_a_halt_and_a_doubt_speak_before_what_the_flow_wanted_to_say(journal: li
     assert ending(fold([START, *journal]), StopNote(R.OK)).reason is reason
 
 
-@pytest.mark.xfail(reason="a doubt that comes after another halt does not know its tool: 'whether ? took effect'")
 def test_a_doubt_after_another_halt_names_its_tool() -> None:
     run = fold([START, admitted(), RunHalted(NOW, R.MAX_USD, {"limit": "$1", "used": "$1"}), CallInDoubt(NOW, A)])
     assert ending(run, StopNote(R.OK)).text() == "Nobody knows whether t took effect."

@@ -5,6 +5,7 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from types import TracebackType
 
 from cyclopts import App, CycloptsError
@@ -28,13 +29,11 @@ EPILOGUE = "Exit codes: 0 ok, 1 error, 2 something was found, 3 stopped by the p
 
 def version() -> str:
     """The version that is installed."""
-    from importlib import metadata
-
     return metadata.version("bridle")
 
 
 def commands() -> App:
-    """The program, with its commands each imported by those that need it."""
+    """The program, with its commands in the order in which a newcomer meets them."""
     app = App(
         name="bridle",
         help=HELP,

@@ -44,7 +44,7 @@ def doctor(
         return OK if is_well else FOUND
     for finding in findings:
         mark: Span = {State.WELL: good("ok  "), State.NOTE: doubtful("note"), State.BAD: bad("bad ")}[finding.state]
-        OUT.line(mark, "  ", bold(f"{finding.name:<9}"), f" {finding.text}")
+        OUT.hanging((mark, "  ", bold(f"{finding.name:<9}"), " "), finding.text)
         if finding.now:
             OUT.line(" " * 16, dim(finding.now))
     return OK if is_well else FOUND

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from bridle.models.prices import price_of
 from bridle.rules.failure import BridleError
 from bridle.rules.names import RunId
 from bridle.rules.policy import Policy
-from bridle.rules.run import JournalBroken, fold
+from bridle.rules.run import JournalBroken, RunState, fold
 from bridle.store.base import UnknownRun
 from bridle.store.chain import verify
 from bridle.store.sqlite import SCHEMA, SqliteStore
@@ -141,8 +141,9 @@ def _damage(store: SqliteStore, run: RunId, books: Books) -> str:
             broken = verify(run, ((entry.seq, entry.body, entry.hash) for entry in entries), before.head)
             if broken is not None:
                 return f"its hash chain breaks: {broken.what}"
-            if fold(entry.event for entry in entries) != before.state:
-                return "its row is not the fold of its journal"
+            differ = _differences(fold(entry.event for entry in entries), before.state)
+            if differ:
+                return f"its row is not the fold of its journal: they differ in {', '.join(differ)}"
             books.post(store, before.state, [entry.event for entry in entries])
         except UnknownRun:
             return "its row cannot be found by its id"
@@ -150,6 +151,11 @@ def _damage(store: SqliteStore, run: RunId, books: Books) -> str:
             return str(error)
         return ""
     return what
+
+
+def _differences(folded: RunState, row: RunState) -> list[str]:
+    """The fields in which they differ."""
+    return [item.name for item in fields(RunState) if getattr(folded, item.name) != getattr(row, item.name)]
 
 
 def _accounts(store: SqliteStore, books: Books, path: Path) -> Finding:

@@ -30,7 +30,8 @@ def told(screen: Screen, result: RunResult, option: str, *, can_be_shown: bool =
             screen.line(bold("How far it came:"))
         screen.block(words(said), indent="" if is_ok else "  ")
         screen.line()
-    screen.line(*heading(result.stop), dim(f"  {spent(result)}"))
+    screen.line(*heading(result.stop))
+    screen.line(dim(f"  {spent(result)}"))
     if result.stop is not None and result.stop.reason is not StopReason.OK:
         for line in advice(result.stop):
             screen.line(f"  {line}")

@@ -35,7 +35,7 @@ class Work:
     house: Bridle
     flow: Flow
     input: object
-    library: Library | None = None
+    docs: Library | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ async def _carried(request: Request, said: "_Said") -> int:
         await shown
         is_earlier = b.store.recorded(RunId(result.run_id)).state.started_at < started
     code = INTERRUPTED if stopping.is_set() else of_a_run(result.status)
-    if of.library is not None:
-        of.library.close()
+    if of.docs is not None:
+        of.docs.close()
     said.tell(result, is_earlier=is_earlier)
     await _leave(code)
     return code

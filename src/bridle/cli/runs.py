@@ -14,6 +14,8 @@ from bridle.runs.result import spent_by
 from bridle.store.base import RunLine
 
 MOST = 10_000
+HEAD = ("run", "status", "reason", "flow", "calls", "spent", "age", "took", "tenant", "by")
+WIDE = 100  # columns; a narrower terminal does not show the last three
 
 
 def runs(
@@ -49,10 +51,9 @@ def runs(
         OUT.line(f"There is no {which} in {path}.")
         return OK
     at = now()
-    head = tuple(
-        dim(word) for word in ("run", "status", "reason", "flow", "tenant", "calls", "spent", "took", "started")
-    )
-    OUT.table([head, *(_row(line, at) for line in found)])
+    head = tuple(dim(word) for word in HEAD)
+    shown = len(HEAD) if OUT.width >= WIDE else len(HEAD) - 3
+    OUT.table([row[:shown] for row in (head, *(_row(line, at) for line in found))])
     OUT.line(dim(f"bridle show RUN{option_for(store)} tells the story of one"))
     return OK
 
@@ -65,11 +66,12 @@ def _row(line: RunLine, at: Millis) -> tuple[Span, ...]:
         status_of(line),
         str(line.reason or (state.halt.reason if state.halt else "")),
         state.name,
-        state.tenant,
         str(state.spent(TOOL_CALLS)),
         show_usd(state.spent(USD_NANO)),
-        duration(max(until - state.started_at, 0)),
         ago(state.started_at, at),
+        duration(max(until - state.started_at, 0)),
+        state.tenant,
+        state.by,
     )
 
 

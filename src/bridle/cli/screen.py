@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TextIO
 from bridle.rules.names import MILLIS_PER_SECOND
 
 WIDTH_IN_A_PIPE = 200  # columns, from which on an excerpt is cut when nobody knows the width
+LEAST_ROOM = 20  # columns of a sentence
 JOINERS = "\u200c\u200d"  # invisible by nature, and at home in Persian and in emoji
 _PICTURES = 0x2400  # U+2400 and up: the pictures of the 32 control characters
 
@@ -136,6 +138,15 @@ class Screen:
         """One line."""
         print(self.painted(spans), file=self.stream, flush=True)
 
+    def hanging(self, head: Sequence[Span], text: str) -> None:
+        """A sentence beside its head; on a terminal too narrow for it, its other lines stand below its first."""
+        indent = columns_of("".join(span if isinstance(span, str) else span.text for span in head))
+        room = self.width - indent if self.is_terminal else sys.maxsize
+        first, *others = textwrap.wrap(visible(text), max(room, LEAST_ROOM)) or [""]
+        self.line(*head, first)
+        for each in others:
+            self.line(" " * indent, each)
+
     def block(self, text: str, indent: str = "  ") -> None:
         """A text of several lines, each indented."""
         for each in visible(text, lines=True).split("\n"):
@@ -209,12 +220,12 @@ def moment(ms: int) -> str:
 
 
 def ago(ms: int, now: int) -> str:
-    """How long ago, in one unit."""
+    """How long ago, in one unit: "13 min"."""
     seconds = max(now - ms, 0) // MILLIS_PER_SECOND
     for length, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= length:
-            return f"{seconds // length} {word} ago"
-    return f"{seconds} s ago"
+            return f"{seconds // length} {word}"
+    return f"{seconds} s"
 
 
 def counted(number: int, noun: str) -> str:

@@ -112,11 +112,12 @@ class Admission:
     def _enforced(self, decision: Decision, seen: Snapshot) -> Admit | Objection:
         """In observe mode a refusal is written down and let pass, where there is something that can be performed."""
         answer = decision.answer
+        is_unknown = isinstance(answer, Deny | Halt) and answer.detail.get("rule") == "unknown"
         if seen.policy.enforcement is Enforcement.ENFORCE or isinstance(answer, Admit | Reuse | Later):
             return answer
         if isinstance(answer, Deny | Halt) and answer.reason in _NEVER_LET_PASS:
             return answer
-        if seen.run.phase is not Phase.OPEN or seen.misfit or seen.unpriced:
+        if seen.run.phase is not Phase.OPEN or seen.misfit or seen.unpriced or is_unknown:
             return answer
         return Admit({})
 

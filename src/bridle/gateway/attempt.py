@@ -1,10 +1,12 @@
 """One attempt of one admitted call: perform it, judge what came back, and say how it is to be settled."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from bridle.gateway.admission import Answer
+from bridle.gateway.cleaning import legible
 from bridle.gateway.context import CallContext
 from bridle.gateway.judge import judge
 from bridle.gateway.live import Live
@@ -17,6 +19,7 @@ from bridle.gateway.settlement import Ending, Settlement, bulkhead, concurrency_
 from bridle.gateway.world import World
 from bridle.rules.budget import beyond
 from bridle.rules.call import CallKind
+from bridle.rules.checks import out_of_time
 from bridle.rules.data import data
 from bridle.rules.events import CallInDoubt, CallSettled, CallVoided
 from bridle.rules.failure import CallFailed, FailureKind
@@ -32,7 +35,7 @@ from bridle.rules.names import (
     Effect,
     Millis,
 )
-from bridle.rules.prompt import ModelReply, is_pinned
+from bridle.rules.prompt import ModelReply, ToolUse, is_pinned
 from bridle.rules.stop import StopReason
 from bridle.store.chain import keyed
 
@@ -82,9 +85,22 @@ async def attempt(permit: Permit, live: Live, proposal: Proposal, answer: Answer
     """Perform and judge; every failure of the world comes back as a value."""
     performed = await perform(permit, _work(permit, live, proposal, answer), world.now())
     at = world.now()
-    if proposal.kind is CallKind.MODEL:
-        return _model_attempt(live, proposal, answer, performed, at)
-    return _tool_attempt(live, proposal, answer, performed, at)
+    cut = permit.is_cut and performed.failed is not None and performed.failed.kind is FailureKind.TIMEOUT
+    if cut:
+        performed = Performed(failed=CallFailed(FailureKind.CANCELLED, "there was no time left to wait for it"))
+    judge_it = _model_attempt if proposal.kind is CallKind.MODEL else _tool_attempt
+    done = judge_it(live, proposal, answer, performed, at)
+    return _out_of_time(live, proposal, done, at) if cut else done
+
+
+def _out_of_time(live: Live, proposal: Proposal, done: Attempt, at: Millis) -> Attempt:
+    """The far end may have been well: the run, or its step, had no time left to wait for it."""
+    if isinstance(done.outcome, Refusal) and done.outcome.reason is StopReason.WRITE_IN_DOUBT:
+        return done
+    over = at >= live.state.work_until
+    detail = out_of_time(live.state, live.node.limits, at) if over else {"step": live.state.step}
+    refusal = Refusal(proposal.tool, StopReason.MAX_SECONDS, detail, halts=over, node_over=not over)
+    return Attempt(done.settlement, refusal, done.failed)
 
 
 def _work(
@@ -96,7 +112,9 @@ def _work(
             raise PolicyNotPinned(f"the request to {wish.request.model} does not begin with its policy")
         left = Millis(max(permit.until - answer.at, 1))
         return lambda: _waited(wish.work(left))
-    first = f"{live.run}/{proposal.args}/{proposal.ordinal}"  # the same for every attempt of one call
+    first = (
+        f"{live.run}/{live.state.entered}/{proposal.args}/{proposal.ordinal}"  # the same for every attempt of one call
+    )
     context = CallContext(live.run, answer.call, live.tenant, first, answer.attempt, permit.until)
     return _tool_work(wish, proposal, context)
 
@@ -115,18 +133,26 @@ def _tool_work(
 
     async def work() -> object:
         try:
-            arguments = coerce(function, proposal.arguments)
+            arguments = coerce(function, proposal.arguments) if declared.is_typed else proposal.arguments
         except BadArguments as error:
             raise CallFailed(FailureKind.REJECTED, str(error), happened=False) from error
         if declared.wants_context:
             arguments = {**arguments, "call": context}
         if not declared.is_async:
-            return await asyncio.to_thread(function, **arguments)
+            return await asyncio.to_thread(_called, function, dict(arguments))
         answer = function(**arguments)
         assert isinstance(answer, Awaitable)
         return await answer
 
     return work
+
+
+def _called(function: Callable[..., object], arguments: Mapping[str, object]) -> object:
+    """In a thread. A future takes no StopIteration, and whoever waits for it would wait for ever."""
+    try:
+        return function(**arguments)
+    except StopIteration as error:
+        raise CallFailed(FailureKind.CRASHED, "StopIteration") from error
 
 
 async def _waited(work: Awaitable[object]) -> object:
@@ -172,6 +198,7 @@ def _model_attempt(live: Live, proposal: Proposal, answer: Answer, performed: Pe
         ending = CallSettled(at, answer.call, used, failure=failed.kind)
         return Attempt(_settlement(live, proposal, ending, failed=failed), failure_of(proposal, failed), failed)
     assert isinstance(reply, ModelReply)
+    reply = _sound(reply)
     used = _paid(proposal)
     if reply.usage is not None:
         tokens = {TOKENS_IN: reply.usage.tokens_in, TOKENS_OUT: reply.usage.tokens_out}
@@ -181,6 +208,20 @@ def _model_attempt(live: Live, proposal: Proposal, answer: Answer, performed: Pe
         at, answer.call, used, keyed(live.salt, kept), overrun=beyond(used, proposal.hold), asked=len(reply.uses)
     )
     return Attempt(_settlement(live, proposal, ending, kept), Replied(reply, answer.call))
+
+
+def _sound(reply: ModelReply) -> ModelReply:
+    """The reply in whole characters: half of one could be neither kept nor sent on."""
+    try:
+        "".join([reply.text, *(part for use in reply.uses for part in (use.name, use.arguments))]).encode()
+    except UnicodeEncodeError:
+        uses = tuple(ToolUse(use.id, _whole(use.name), _whole(use.arguments)) for use in reply.uses)
+        return replace(reply, text=_whole(reply.text), uses=uses)
+    return reply
+
+
+def _whole(text: str) -> str:
+    return legible(text, len(text))
 
 
 def _paid(proposal: Proposal) -> Amounts:

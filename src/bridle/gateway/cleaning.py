@@ -27,6 +27,11 @@ def clean(value: object, *, max_bytes: int, max_depth: int = 64) -> Json:
         raise BadJson("is nested too deep to be read here", "$") from None
 
 
+def legible(text: str, most: int = 300) -> str:
+    """The start of what foreign code said, in whole characters, so that it can be kept and shown."""
+    return text[:most].encode("utf-8", "replace").decode()
+
+
 class _Cleaner:
     """One walk through one value, with what is left of its bytes and the containers it stands in."""
 

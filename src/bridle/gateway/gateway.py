@@ -95,7 +95,7 @@ class Gateway:
 
     async def _carried_out(self, live: Live, proposal: Proposal, answer: Answer) -> Outcome:
         """One admitted call to its end; another attempt is another admission."""
-        permit = Permit(answer.call, self._until(live, proposal))
+        permit = self._permit(live, proposal, answer)
         outcome: Outcome = failure_of(proposal, CallFailed(FailureKind.CANCELLED, "nobody waited for it"))
         try:
             done = await attempt(permit, live, proposal, answer, self.world)
@@ -108,6 +108,8 @@ class Gateway:
                 self._riding[live.run] = live
             else:
                 await self.settle(live)
+            if isinstance(outcome, Refusal) and outcome.halts:
+                await self.halt(live, outcome.note)
         except asyncio.CancelledError:
             if live.state.open_calls.get(answer.call) and all(p.call != answer.call for p in live.pending):
                 live.pending.append(ended_early(live, proposal, answer, permit, self.world.now()))
@@ -119,7 +121,9 @@ class Gateway:
     async def settle(self, live: Live) -> None:
         """Write down, now, how the performed calls of a run ended."""
         pending = tuple(live.pending)
-        if pending:
+        if not pending:
+            self._riding.pop(live.run, None)
+        else:
             party = party_of(live)
 
             def settled(tx: Transaction) -> RunState:
@@ -206,7 +210,7 @@ class Gateway:
                 del self._queues[seat]
 
     async def _twin(self, live: Live, proposal: Proposal, of: str) -> Outcome | None:
-        """The outcome of an identical call, which may still be on its way; None when it failed or grew old meanwhile."""
+        """The outcome of an identical call, which may still be on its way; None when nothing is left of it."""
         for call, flying in live.flying.items():
             if call == of:
                 return await asyncio.shield(flying.outcome)
@@ -246,12 +250,15 @@ class Gateway:
     def _seat(self, live: Live, proposal: Proposal) -> Account:
         return bulkhead(live.tenant, proposal.tool)
 
-    def _until(self, live: Live, proposal: Proposal) -> Millis:
-        """When an attempt ends: its own timeout, the step's deadline, the run's, whichever comes first."""
-        wish, state = proposal.wish, live.state
+    def _permit(self, live: Live, proposal: Proposal, answer: Answer) -> Permit:
+        """An attempt ends with its own timeout, its step's deadline or the run's, whichever comes first."""
+        wish, state, now = proposal.wish, live.state, self.world.now()
         if isinstance(wish, ModelWish):
+            own = now + wish.timeout
             ends = state.deadline if wish.purpose is Purpose.FINALISE else state.work_until
-            return Millis(min(self.world.now() + wish.timeout, ends))
-        assert proposal.ruled is not None
-        ends = min(state.work_until, state.node_deadline or state.work_until)
-        return Millis(min(self.world.now() + proposal.ruled.tool.timeout, ends))
+        else:
+            assert proposal.ruled is not None
+            own, ends = now + proposal.ruled.tool.timeout, state.work_until
+        if state.node_deadline and not (isinstance(wish, ModelWish) and wish.purpose is Purpose.FINALISE):
+            ends = min(ends, state.node_deadline)
+        return Permit(answer.call, Millis(min(own, ends)), is_cut=ends < own)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
+from bridle.gateway.cleaning import legible
 from bridle.rules.data import data
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import CallId, Millis
@@ -19,6 +20,7 @@ class Permit:
 
     call: CallId
     until: Millis  # the attempt ends by then, Unix milliseconds
+    is_cut: bool = False  # that is earlier than its own timeout: the run or its step has no more time
     is_used: bool = field(default=False)
 
     def use(self) -> None:
@@ -68,12 +70,13 @@ def _result(task: asyncio.Task[object]) -> Performed:
     if error is None:
         return Performed(task.result())
     if isinstance(error, CallFailed):
+        error.message = legible(str(error.message))
         return Performed(failed=error)
     if isinstance(error, TimeoutError):
         return Performed(failed=CallFailed(FailureKind.TIMEOUT, _said(error)))
     if isinstance(error, ConnectionError):
         return Performed(failed=CallFailed(FailureKind.UNAVAILABLE, _said(error)))
-    if isinstance(error, Exception):
+    if isinstance(error, Exception | GeneratorExit):
         return Performed(failed=CallFailed(FailureKind.CRASHED, _said(error)))
     raise error  # a Stop, an interrupt: not ours to keep
 
@@ -81,7 +84,7 @@ def _result(task: asyncio.Task[object]) -> Performed:
 def _said(error: BaseException) -> str:
     """Its class and the start of its message; a hostile `__str__` costs nothing."""
     try:
-        text = str(error)[:300]
+        text = legible(str(error))
     except Exception:  # even the message of an exception is foreign code
         text = "its message cannot be read"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -27,6 +27,7 @@ class Declared:
     function: Callable[..., object] | None
     is_async: bool
     wants_context: bool
+    is_typed: bool  # whether the arguments are built into the types of the signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Toolbox:
             function=function,
             is_async=function is not None and inspect.iscoroutinefunction(_unwrapped(function)),
             wants_context=function is not None and "call" in inspect.signature(function).parameters,
+            is_typed=parameters is None,
         )
         self._declared[tool.name] = declared
         return declared

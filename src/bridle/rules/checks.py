@@ -69,8 +69,7 @@ def time(call: Call, seen: Snapshot) -> Objection | None:
     """Work ends early enough that the finalise call still fits."""
     ends = seen.run.deadline if call.purpose is Purpose.FINALISE else seen.run.work_until
     if seen.now >= ends:
-        limit = (seen.run.deadline - seen.run.started_at) // 1_000
-        return Halt(StopReason.MAX_SECONDS, {"limit": limit, "used": (seen.now - seen.run.started_at) // 1_000})
+        return Halt(StopReason.MAX_SECONDS, out_of_time(seen.run, seen.policy.limits, seen.now))
     if call.purpose is Purpose.WORK and seen.run.node_deadline and seen.now >= seen.run.node_deadline:
         return Halt(StopReason.MAX_SECONDS, {"step": seen.run.step}, Level.NODE)
     return None
@@ -152,21 +151,29 @@ def duplicate(call: Call, seen: Snapshot) -> Objection | None:
 
 
 def budget(call: Call, seen: Snapshot) -> Objection | None:
-    """Node, run, tool, then the shared accounts: the worst case must fit into every one of them."""
+    """Node, run, tool, then the shared accounts: the worst case must fit into every one of them.
+
+    The finalise call may use what was reserved for it, and no more. An empty shared account is said before anything
+    else, because it halts more than this run.
+    """
     if seen.twin is not None:
         return None  # a reuse holds nothing
-    run = seen.run
-    if run.limits and call.purpose is Purpose.WORK:
-        over = _over(call.hold, run.limits, run.node_used, run.node_held, run.node_finalise)
-        if over is not None:
-            return Halt(*over, Level.NODE)
-    own_reserve = call.purpose is Purpose.FINALISE and run.phase is Phase.HALTED
-    over = _over(call.hold, seen.policy.limits.by_name, run.used, run.held, {} if own_reserve else run.finalise)
-    if over is not None:
-        return Halt(*over)
-    return _over_quota(call, seen) or _over_shared(call, seen)
+    shared = _over_shared(call, seen)
+    if isinstance(shared, Halt):
+        return shared
+    run, finalises = seen.run, call.purpose is Purpose.FINALISE
+    if run.limits:
+        node = _over(call.hold, run.limits, run.node_used, run.node_held, _NOTHING if finalises else run.node_finalise)
+        if node is not None:
+            return Halt(*node, Level.NODE)
+    reserve = _NOTHING if finalises and run.phase is Phase.HALTED else run.finalise
+    whole = _over(call.hold, seen.policy.limits.by_name, run.used, run.held, reserve)
+    if whole is not None:
+        return Halt(*whole)
+    return _over_quota(call, seen) or shared
 
 
+_NOTHING: Amounts = {}
 _LIMITED = (
     (STEPS, "max_steps", StopReason.MAX_STEPS),
     (MODEL_CALLS, "max_model_calls", StopReason.MAX_MODEL_CALLS),
@@ -184,8 +191,8 @@ def _over(
             committed = used.get(unit, 0) + held.get(unit, 0) + reserve.get(unit, 0)
             if committed + hold[unit] > limits[name]:
                 return reason, _shown(unit, limits[name], committed, hold[unit])
-    if TOKENS_IN in hold and "max_tokens" in limits:
-        wanted = hold[TOKENS_IN] + hold.get(TOKENS_OUT, 0)
+    wanted = hold.get(TOKENS_IN, 0) + hold.get(TOKENS_OUT, 0)
+    if wanted and "max_tokens" in limits:
         committed = sum(part.get(TOKENS_IN, 0) + part.get(TOKENS_OUT, 0) for part in (used, held, reserve))
         if committed + wanted > limits["max_tokens"]:
             return StopReason.MAX_TOKENS, {"limit": limits["max_tokens"], "used": committed, "wanted": wanted}
@@ -290,7 +297,8 @@ def wraps_up(run: RunState, limits: Limits, now: Millis) -> bool:
         if used.get(unit, 0) * whole >= getattr(limits, name) * part:
             return True
     tokens = used.get(TOKENS_IN, 0) + used.get(TOKENS_OUT, 0)
-    lasted, given = now - run.started_at, run.deadline - run.started_at
+    given = limits.max_seconds * 1_000
+    lasted = given - (run.deadline - now)  # what it was away does not count
     return tokens * whole >= limits.max_tokens * part or lasted * whole >= given * part
 
 
@@ -300,7 +308,11 @@ def may_enter(run: RunState, limits: Limits, now: Millis) -> Halt | None:
     if ending is not None:
         return Halt(ending.reason, ending.detail)
     if now >= run.work_until:
-        limit = (run.deadline - run.started_at) // 1_000
-        return Halt(StopReason.MAX_SECONDS, {"limit": limit, "used": (now - run.started_at) // 1_000})
+        return Halt(StopReason.MAX_SECONDS, out_of_time(run, limits, now))
     used = run.committed(STEPS)
     return Halt(StopReason.MAX_STEPS, {"limit": limits.max_steps, "used": used}) if used >= limits.max_steps else None
+
+
+def out_of_time(run: RunState, limits: Limits, now: Millis) -> Detail:
+    """What is said of a run that has no time left: seconds of activity; what it was away does not count."""
+    return {"limit": limits.max_seconds, "used": limits.max_seconds - (run.deadline - now) // 1_000}

@@ -58,8 +58,8 @@ class Health:
             failures = self.failures + 1
             opens = Millis(now + STAYS_OPEN) if failures >= OPENS_AFTER else self.open_until
             return replace(self, failures=failures, open_until=opens, probing_until=Millis(0))
-        if self.failures == 0:
-            return self
+        if self.failures == 0 or failure in (FailureKind.CANCELLED, FailureKind.CRASHED):
+            return self  # what nobody waited for, or broke on our side, proves nothing
         return replace(self, failures=0, open_until=Millis(0), probing_until=Millis(0))
 
     @property

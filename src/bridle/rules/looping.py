@@ -13,10 +13,23 @@ def is_looping(recent: Sequence[Progress], tool: ToolName, args: Digest, turn: i
     """Whether proposing this call would complete the third repeat of a cycle in which nothing changes."""
     if any(p.turn == turn and p.tool == tool and p.args == args for p in recent):
         return False  # a twin of the same turn is a duplicate, not a repetition
+    if any(p.result == REUSED for p in recent):
+        recent = _with_results(recent)
     return any(
         _repeats_calls(recent, tool, args, length) or _repeats_results(recent, tool, length)
         for length in range(1, LONGEST_CYCLE + 1)
     )
+
+
+def _with_results(recent: Sequence[Progress]) -> Sequence[Progress]:
+    """A reused result is the one that the same call had before, where that is still remembered."""
+    known: dict[tuple[ToolName, Digest], Digest] = {}
+    told = []
+    for p in recent:
+        result = known.get((p.tool, p.args), p.result) if p.result == REUSED else p.result
+        known[p.tool, p.args] = result
+        told.append(Progress(p.tool, p.args, result, p.turn, p.is_write))
+    return told
 
 
 def _repeats_calls(recent: Sequence[Progress], tool: ToolName, args: Digest, length: int) -> bool:

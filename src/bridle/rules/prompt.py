@@ -70,7 +70,12 @@ class ToolOffer:
     @property
     def size(self) -> int:
         """As of a message."""
-        return len(self.description.encode()) + len(self.parameters.encode()) + len(self.name) + OVERHEAD_OF_MESSAGE
+        return (
+            len(self.description.encode())
+            + len(self.parameters.encode())
+            + len(self.name.encode())
+            + OVERHEAD_OF_MESSAGE
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +134,21 @@ class Prompt:
         """This conversation with another pinned note."""
         return Prompt(self.pinned, self.messages, note, self.size, self.digest)
 
+    @property
+    def _system(self) -> Message:
+        return Message(Role.SYSTEM, f"{self.pinned}\n\n{self.note}" if self.note else self.pinned)
+
     def fitted(self, context_tokens: int) -> "Prompt | None":
         """This conversation in a window: the oldest observations give way first, the pinned segment never.
 
         Returns None when even the pinned segment, the task and the newest message do not fit.
         """
-        room = context_tokens * BYTES_PER_TOKEN - _size_in_bytes(self.pinned) - _size_in_bytes(self.note)
+        room = context_tokens * BYTES_PER_TOKEN - self._system.size
         if self.size <= room:
             return self
         messages, size = list(self.messages), self.size
         for i, message in enumerate(messages[:-1]):
-            if message.role is Role.TOOL and message.text != LEFT_OUT:
+            if message.role is Role.TOOL and _size_in_bytes(message.text) > len(LEFT_OUT):
                 messages[i] = Message(message.role, LEFT_OUT, message.uses, message.answers)
                 size += messages[i].size - message.size
             if size <= room:
@@ -148,9 +157,9 @@ class Prompt:
 
     def request(self, model: str, offers: Sequence[ToolOffer], max_output: int) -> ModelRequest:
         """The request as it will be sent."""
-        system = Message(Role.SYSTEM, f"{self.pinned}\n\n{self.note}" if self.note else self.pinned)
+        system = self._system
         shown = tuple(offers)
-        head = "\0".join((model, system.text, str(max_output), *[offer.name for offer in shown])).encode()
+        head = _framed((model, system.text, str(max_output), _digest_of(shown)))
         return ModelRequest(
             model=model,
             messages=(system, *self.messages),
@@ -163,11 +172,16 @@ class Prompt:
 
 
 def is_pinned(request: ModelRequest) -> bool:
-    """Whether the pinned segment stands first, byte for byte. Asked by the last function before the socket."""
+    """Whether the pinned segment stands first, byte for byte, and the newest message does not speak as the system.
+
+    Asked by the last function before the socket. Older messages were the newest of an earlier request.
+    """
+    messages = request.messages
     return (
-        bool(request.messages)
-        and request.messages[0].role is Role.SYSTEM
-        and request.messages[0].text.startswith(request.pinned)
+        bool(messages)
+        and messages[0].role is Role.SYSTEM
+        and messages[0].text.startswith(request.pinned)
+        and (len(messages) == 1 or messages[-1].role is not Role.SYSTEM)
     )
 
 
@@ -181,8 +195,21 @@ def _size_in_bytes(text: str) -> int:
 
 
 def _chained(before: bytes, message: Message) -> bytes:
-    uses = [f"{use.name}\0{use.arguments}" for use in message.uses]
-    return hashlib.sha256(before + "\0".join((message.role, message.answers, *uses, message.text)).encode()).digest()
+    parts = [message.role, message.answers, message.text]
+    for use in message.uses:
+        parts += (use.name, use.arguments)
+    return hashlib.sha256(before + _framed(parts)).digest()
+
+
+def _framed(parts: Sequence[str]) -> bytes:
+    """Texts as bytes that no other texts make: their lengths stand in front."""
+    return (",".join([str(len(part)) for part in parts]) + ":" + "".join(parts)).encode()
+
+
+@lru_cache(maxsize=1_024)
+def _digest_of(offers: tuple[ToolOffer, ...]) -> str:
+    parts = [part for offer in offers for part in (offer.name, offer.description, offer.parameters)]
+    return hashlib.sha256(_framed(parts)).hexdigest()
 
 
 def _rebuilt(prompt: Prompt, messages: Sequence[Message]) -> Prompt:

@@ -116,7 +116,7 @@ class RunState:
     node_finalise: Amounts = field(default_factory=dict)
     open_calls: Mapping[CallId, OpenCall] = field(default_factory=dict)
     recent: tuple[Progress, ...] = ()
-    in_doubt: tuple[CallId, ...] = ()
+    in_doubt: Mapping[CallId, ToolName] = field(default_factory=dict)
     is_tainted: bool = False
     has_read_private: bool = False
     halt: StopNote | None = None
@@ -188,9 +188,10 @@ def apply(state: RunState | None, event: Event) -> RunState:
         case CallVoided():
             return _closed(state, event.call, {}).with_(seq=state.seq + 1, last_at=event.at)
         case CallInDoubt():
-            hold = _open(state, event.call).hold
-            closed = _closed(state, event.call, _paid(hold))
-            return closed.with_(seq=state.seq + 1, last_at=event.at, in_doubt=(*state.in_doubt, event.call))
+            opened = _open(state, event.call)
+            closed = _closed(state, event.call, _paid(opened.hold))
+            doubts = {**state.in_doubt, event.call: opened.tool}
+            return closed.with_(seq=state.seq + 1, last_at=event.at, in_doubt=doubts)
         case StepEntered():
             return _entered(state, event)
         case RunResumed():
@@ -327,7 +328,7 @@ def _remember(state: RunState, progress: Progress) -> tuple[Progress, ...]:
 def ending(state: RunState, wanted: StopNote) -> StopNote:
     """With which stop a run really ends: a halt and a write in doubt speak before what the flow wanted to say."""
     if state.in_doubt:
-        opened = {"calls": ", ".join(state.in_doubt)}
-        doubt = StopNote(StopReason.WRITE_IN_DOUBT, {**opened, **(state.halt.detail if state.halt else {})})
+        detail = {"tool": ", ".join(dict.fromkeys(state.in_doubt.values())), "calls": ", ".join(state.in_doubt)}
+        doubt = StopNote(StopReason.WRITE_IN_DOUBT, detail)
         return strongest([doubt, *([state.halt] if state.halt else [])])
     return state.halt or wanted

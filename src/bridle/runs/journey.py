@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bridle.gateway.admission import party_of
-from bridle.gateway.cleaning import clean
+from bridle.gateway.cleaning import clean, legible
 from bridle.gateway.live import Live, MemoryKey, Remembered
 from bridle.gateway.settlement import Settlement, settle
 from bridle.gateway.world import World
@@ -36,7 +36,8 @@ from bridle.rules.names import (
 )
 from bridle.rules.policy import LimitsPatch, Narrowing, Policy
 from bridle.rules.run import Phase, RunState, ending
-from bridle.rules.stop import Retry, StopNote
+from bridle.rules.stop import Retry, Status, StopNote, StopReason
+from bridle.rules.strict_json import BadJson
 from bridle.store.base import RunKey, Store, Transaction
 from bridle.store.chain import keyed
 
@@ -177,7 +178,7 @@ async def enter(store: Store, world: World, live: Live, entry: Entry) -> None:
 
 async def close_run(store: Store, world: World, live: Live, wanted: StopNote, said: object) -> bytes:
     """End a run, once: settle what is pending, close what is open, write the terminal event. Returns the chain's head."""
-    words = strict_json.canonical(clean(said, max_bytes=MAX_ANSWER))
+    words, wanted = _last_words(said, wanted)
     pending, party, now = tuple(live.pending), party_of(live), world.now()
 
     def closed(tx: Transaction) -> tuple[RunState, bytes]:
@@ -189,15 +190,28 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
                 settle(tx, party, lost(state, call, now, live.policy))
             state = tx.state(live.run)
             note = ending(state, wanted)
-            answer = keyed(live.salt, words) if said is not None else Digest("")
+            answer = keyed(live.salt, words) if words else Digest("")
             state = tx.append(live.run, live.epoch, [RunStopped(now, note.reason, note.detail, answer)])
-            if said is not None:
+            if words:
                 tx.keep(live.run, "answer", words)
         return state, tx.recorded(live.run).head
 
     live.state, head = await store.transact(closed)
     _settled(live, pending)
     return head
+
+
+def _last_words(said: object, wanted: StopNote) -> tuple[bytes, StopNote]:
+    """What is kept of an answer, and the stop: a run ends whatever its code says; an answer that is none is no ok."""
+    detail = {key: legible(value) if isinstance(value, str) else value for key, value in wanted.detail.items()}
+    wanted = StopNote(wanted.reason, detail)
+    if said is None:
+        return b"", wanted
+    try:
+        return strict_json.canonical(clean(said, max_bytes=MAX_ANSWER)), wanted
+    except BadJson as error:
+        is_ok = wanted.status is Status.OK
+        return b"", StopNote(StopReason.ANSWER_INVALID, {"error": legible(str(error))}) if is_ok else wanted
 
 
 def lost(state: RunState, call: CallId, now: Millis, policy: Policy) -> Settlement:

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from traceback import format_exception_only
 
+from bridle.gateway.cleaning import legible
 from bridle.gateway.gateway import Gateway
 from bridle.gateway.live import Live
 from bridle.rules.failure import BridleError, ControlUnavailable
@@ -51,6 +53,9 @@ class Runner:
             ended = Ended(StopNote(StopReason.CONFIG_INVALID, {"error": str(error)}), error=error)
         except Exception as error:  # the flow's own code: a door closes the run and says so
             ended = Ended(broken(error, live), error=error)
+        except BaseException as error:  # not ours to keep; the run has its end all the same
+            await asyncio.shield(self.close(live, Ended(broken(error, live), error=error)))
+            raise
         return await self.close(live, ended)
 
     async def close(self, live: Live, ended: Ended) -> Ended:
@@ -141,7 +146,7 @@ def _store(into: str, state: object, value: object) -> None:
         setattr(state, into, value)
 
 
-def broken(error: Exception, live: Live) -> StopNote:
+def broken(error: BaseException, live: Live) -> StopNote:
     """The stop for code that raised what nobody planned; the incident is found in the log by its id."""
-    said = f"{type(error).__name__}: {error}"[:300]
+    said = legible("".join(format_exception_only(error)).strip())
     return StopNote(StopReason.INTERNAL_ERROR, {"error": said, "incident_id": f"{live.run}.{live.state.seq}"})

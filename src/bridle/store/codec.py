@@ -91,7 +91,6 @@ def decode_state(body: bytes) -> RunState:
         known = dict(zip(_PLAIN, plain, strict=True))
         known["phase"] = Phase(known["phase"])
         known["refused_tools"] = tuple(known["refused_tools"])
-        known["in_doubt"] = tuple(known["in_doubt"])
         return RunState(
             **known,
             open_calls={CallId(call): _open_call(row) for call, row in opened.items()},
