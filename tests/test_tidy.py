@@ -24,7 +24,8 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "manager", "core", "m
 CATCHES_EVERYTHING = {
     ("src/bridle/rules/checks.py", "decide"): "an objection that cannot be evaluated is an objection",
     ("src/bridle/gateway/perform.py", "_said"): "even the message of an exception is foreign code",
-    ("src/bridle/store/sqlite.py", "_commit"): "the failure of one job of a batch goes back to its caller alone",
+    ("src/bridle/runs/blocking.py", "_carried"): "what a run raises is raised again in the thread of its caller",
+    ("src/bridle/store/sqlite.py", "_ran"): "the failure of one job of a batch goes back to its caller alone",
     ("src/bridle/runs/runner.py", "drive"): "the door of a flow: its code may raise anything, and the run ends",
     ("src/bridle/store/writer.py", "_deliver"): "what a job raised is handed to whoever waits for it",
     ("src/bridle/store/writer.py", "_committed"): "whatever kills the writer, everyone who waits for it is told",
@@ -298,6 +299,7 @@ def test_a_room_says_what_it_is_for_in_twelve_lines() -> None:
 
 def test_no_float_touches_money() -> None:
     """The strict JSON parser is left out: a number in somebody's JSON is no money."""
+
     def floats(source: Source) -> Iterator[str]:
         for node in ast.walk(source.tree):
             match node:

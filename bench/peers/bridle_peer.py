@@ -6,7 +6,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench.work import TOOL, TOOL_DOES, OnCall, Proposal, Worlds, key_in, task_of
-
 from bridle import Bridle, Flow
 from bridle.rules.names import Millis
 from bridle.rules.prompt import Finish, ModelReply, ModelRequest, Role, ToolUse, Usage
@@ -22,7 +21,7 @@ POLICY = {
     },
     "house": {"max_usd_per_day": "10000000.00", "max_tool_calls_per_day": 1_000_000_000},
     "tools": {"allow": [TOOL]},
-    "models": {"worlds": {"usd_per_million_in": "1.00", "usd_per_million_out": "4.00", "context_tokens": 1_000_000_000}},
+    "models": {"worlds": {"usd_per_million_in": "1.00", "usd_per_million_out": "4.00", "context_tokens": 10**9}},
 }
 
 

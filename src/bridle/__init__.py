@@ -1,4 +1,4 @@
-"""bridle: explicit flow by default, bounded autonomy inside declared nodes, one door for every effect, a reason for every stop.
+"""Explicit flow by default, bounded autonomy in declared nodes, one door for every effect, a reason for every stop.
 
 The names one uses daily are here; the rest stands one level down.
 """

@@ -1,9 +1,9 @@
-"""The house: opens a policy and a store, declares tools, runs flows, attaches foreign agents; the only place that wires."""
+"""The house: opens a policy and a store, declares tools, runs flows, attaches foreign agents; it alone wires."""
 
 import asyncio
-import json
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ from bridle.rules.stop import StopNote, StopReason
 from bridle.runs import journey
 from bridle.runs import state as states
 from bridle.runs.attach import Attachment
+from bridle.runs.blocking import BlockingAttachment, LoopThread
 from bridle.runs.charter import Charter, Request
 from bridle.runs.ended import Ended
 from bridle.runs.flow import Flow
@@ -34,7 +35,8 @@ from bridle.runs.result import RunResult, read_result, spent_by
 from bridle.runs.run import Run
 from bridle.runs.runner import Runner
 from bridle.runs.signals import RunIsOpen
-from bridle.store.base import Store
+from bridle.store.base import Store, UnknownRun
+from bridle.store.opening import path_of
 from bridle.store.sqlite import SqliteStore
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -61,7 +63,7 @@ class Bridle:
     ) -> None:
         self.policy = _policy(policy)
         self._place = store or os.environ.get("BRIDLE_STORE") or DEFAULT_STORE
-        self._path = _path(self._place)
+        self._path = path_of(self._place)
         self._desk = ModelDesk(models or {}, base_urls=base_urls)
         self._world = world or World()
         self._charter = Charter(self.policy, self._world)
@@ -73,6 +75,7 @@ class Bridle:
         self._lives: dict[RunId, Live] = {}
         self._cancelling: set[RunId] = set()
         self._sweeper: asyncio.Task[None] | None = None
+        self._thread: LoopThread | None = None
 
     # Declaring
 
@@ -138,10 +141,8 @@ class Bridle:
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
-        try:
+        with suppress(ControlUnavailable):  # recovery settles it at the next start
             await self._gateway.settle_all()
-        except ControlUnavailable:
-            pass  # recovery settles it at the next start
         await self._desk.aclose()
         await self._store.close()
         self._store = self._gateway = self._sweeper = None
@@ -162,18 +163,19 @@ class Bridle:
     # Running
 
     async def run(
-        self, flow: Flow, input: object = None, *, tenant: str = "default", by: str = "local", key: str | None = None
+        self, flow: Flow, given: object = None, /, *, tenant: str = "default", by: str = "local", key: str | None = None
     ) -> RunResult:
         """Run a flow to its end; a stop is a result, never an exception.
 
-        The same `key` is the same run, for ever; without one, the same request joins a run that is open. Raises BadFlow,
-        and ControlUnavailable when the run cannot even be started.
+        `given` is the input: a state of the flow's type, or data that makes one. The same `key` is the same run, for
+        ever; without one, the same request joins a run that is open. Raises BadFlow, and ControlUnavailable when the
+        run cannot even be started.
         """
         self.register(flow)
         await self.open()
         runner = Runner(self.gateway, self._desk)
         policy = self._charter.of(tenant, flow.name)
-        words, state, problem = _input(flow, input)
+        words, state, problem = states.read(flow.state, given)
         opening = self._charter.opening(Request("flow", flow.name, flow.version, tenant, by, key or "", words))
         if problem is not None:
             return await self._rejected(opening, problem)
@@ -271,6 +273,34 @@ class Bridle:
 
         return Attachment(opened, closed)
 
+    # The same without an event loop of one's own
+
+    def run_blocking(
+        self, flow: Flow, given: object = None, /, *, tenant: str = "default", by: str = "local", key: str | None = None
+    ) -> RunResult:
+        """`run` for code without an event loop; it works in a thread of the house until `close_blocking`."""
+        return self._in_thread().do(self.run(flow, given, tenant=tenant, by=by, key=key))
+
+    def attach_blocking(
+        self, *, agent: str, task: str = "", tenant: str = "default", by: str = "local", key: str | None = None
+    ) -> BlockingAttachment:
+        """`attach` for code without an event loop: `with b.attach_blocking(agent="support") as run`."""
+        return BlockingAttachment(self.attach(agent=agent, task=task, tenant=tenant, by=by, key=key), self._in_thread())
+
+    def close_blocking(self) -> None:
+        """Close the house and the thread it worked in."""
+        if self._thread is not None:
+            self._thread.do(self.close())
+            self._thread.close()
+            self._thread = None
+
+    def _in_thread(self) -> LoopThread:
+        if self._thread is None:
+            if self._store is not None:
+                raise BridleError("this house is open in an event loop; its blocking twins need a Bridle of their own")
+            self._thread = LoopThread()
+        return self._thread
+
     # Looking and stopping
 
     async def result(self, run_id: str) -> RunResult:
@@ -346,10 +376,14 @@ class Bridle:
             try:
                 await self.gateway.settle_all()
                 for run, by in self.store.wishes():
-                    if run in self._lives:
-                        await self.cancel(run, by)
+                    await self._grant(run, by)
             except ControlUnavailable:
                 continue  # the runs find out by themselves, at their next admission
+
+    async def _grant(self, run: RunId, by: str) -> None:
+        """Cancel a run because another process asked; a wish for one that is not here is no harm."""
+        with suppress(UnknownRun):
+            await self.cancel(run, by)
 
 
 def _policy(given: str | Path | Mapping[str, object] | Policy | None) -> Policy:
@@ -360,20 +394,3 @@ def _policy(given: str | Path | Mapping[str, object] | Policy | None) -> Policy:
     from bridle.config import load_policy
 
     return load_policy(given if isinstance(given, Mapping) else Path(given)).policy
-
-
-def _path(place: str) -> Path | None:
-    if place == ":memory:":
-        return None
-    if place.startswith("sqlite:///"):
-        return Path(place.removeprefix("sqlite:///"))
-    raise BridleError(f"{place!r} is no store: write sqlite:///path/to/file.db or :memory:")
-
-
-def _input(flow: Flow, given: object) -> tuple[bytes, object, str | None]:
-    """The input as bytes, the state it makes, and what is wrong with it."""
-    try:
-        state = states.build(flow.state, given if given is not None else {})
-        return states.dump(state), state, None
-    except states.BadInput as error:
-        return json.dumps(repr(given)[:2_000]).encode(), None, str(error)

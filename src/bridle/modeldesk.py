@@ -37,7 +37,7 @@ class ModelDesk:
         try:
             self._opened[name] = open_model(name, secrets=self._secrets, base_urls=self._base_urls)
         except (UnknownModel, ValueError, OSError) as error:
-            raise BridleError(f"model {name}: {error}") from error
+            raise BridleError(str(error)) from error
         return self._opened[name]
 
     def _price(self, name: str, policy: Policy) -> Pricing | None:

@@ -1,7 +1,7 @@
 """A command line in this process, in a folder of its own."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,14 +23,16 @@ Bridled = Callable[..., Done]
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder to stand in, without anything of this machine's own."""
     monkeypatch.chdir(tmp_path)
     for name in ("BRIDLE_STORE", "BRIDLE_DEBUG", "NO_COLOR", "USER"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what a command sets is taken back
+        monkeypatch.delenv(name)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    return tmp_path
+    yield tmp_path
+    sys.modules.pop("app", None)
 
 
 @pytest.fixture

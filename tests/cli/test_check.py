@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Bridled
-from tests.cli.house import program
 
 BRIEF = """\
 mode:
@@ -107,37 +106,37 @@ def test_what_is_worth_a_second_look_exits_2(bridle: Bridled, here: Path) -> Non
     assert {"path": "budgets.max_usd", "value": "$1.00", "origin": "default"} in document["settings"]
 
 
-def test_with_an_application_its_tools_and_flows_are_compared(here: Path) -> None:
+def test_with_an_application_its_tools_and_flows_are_compared(bridle: Bridled, here: Path) -> None:
     (here / "bridle.yaml").write_text("tools:\n  allow: [kb.read]\n")
     (here / "app.py").write_text(APP)
-    done = program("check", "--app", "app:b", folder=here)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "One call of kb.read holds 1 tool call and $0.01 of max_usd $1.00." in done.stdout
-    assert "One call of extractive holds at most $0.00" in done.stdout
+    done = bridle("check", "--app", "app:b")
+    assert done.code == 0, done.out + done.err
+    assert "One call of kb.read holds 1 tool call and $0.01 of max_usd $1.00." in done.out
+    assert "One call of extractive holds at most $0.00" in done.out
 
 
-def test_an_argument_rule_that_names_no_argument_is_an_error(here: Path) -> None:
+def test_an_argument_rule_that_names_no_argument_is_an_error(bridle: Bridled, here: Path) -> None:
     (here / "bridle.yaml").write_text(
         "tools:\n  allow: [kb.read]\n  kb.read:\n    args: {properties: {docs: {type: string}}}\n"
     )
     (here / "app.py").write_text(APP)
-    done = program("check", "--app", "app:b", folder=here)
-    assert done.returncode == 1
-    assert "error: tools.kb.read.args" in done.stdout
-    assert "did you mean doc?" in done.stdout
-    assert program("check", folder=here).returncode == 2  # without the application it can only be noted
+    done = bridle("check", "--app", "app:b")
+    assert done.code == 1
+    assert "error: tools.kb.read.args" in done.out
+    assert "did you mean doc?" in done.out
+    assert bridle("check").code == 2  # without the application it can only be noted
 
 
-def test_tools_that_nobody_declared_and_flows_that_lead_nowhere_are_named(here: Path) -> None:
+def test_tools_that_nobody_declared_and_flows_that_lead_nowhere_are_named(bridle: Bridled, here: Path) -> None:
     (here / "bridle.yaml").write_text("tools:\n  allow: [kb.read, kb.raed]\n")
     node = 'bad.investigate("look", model="extractive", goal="?", tools=["kb.raed"], to={"found": "away"})'
     wrong = f'bad = Flow("bad")\n{node}\n'
     (here / "app.py").write_text(APP + wrong)
-    done = program("check", "--app", "app:b", folder=here)
-    assert done.returncode == 1
-    assert "note: tools.allow allows kb.raed, which nobody declared; did you mean kb.read?" in done.stdout
-    assert "error: bad bad: look leads to 'away', which is no step" in done.stdout
-    assert "note: bad.look offers kb.raed, which nobody declared" in done.stdout
+    done = bridle("check", "--app", "app:b")
+    assert done.code == 1
+    assert "note: tools.allow allows kb.raed, which nobody declared; did you mean kb.read?" in done.out
+    assert "error: bad bad: look leads to 'away', which is no step" in done.out
+    assert "note: bad.look offers kb.raed, which nobody declared" in done.out
 
 
 @pytest.mark.parametrize(
@@ -150,10 +149,10 @@ def test_tools_that_nobody_declared_and_flows_that_lead_nowhere_are_named(here: 
         (":b", "write module:name, as in flow:b"),
     ],
 )
-def test_an_application_that_is_not_there_is_a_sentence(app: str, said: str, here: Path) -> None:
+def test_an_application_that_is_not_there_is_a_sentence(app: str, said: str, bridle: Bridled, here: Path) -> None:
     (here / "bridle.yaml").write_text("tools:\n  allow: [kb.read]\n")
     (here / "app.py").write_text(APP)
-    done = program("check", "--app", app, folder=here)
-    assert done.returncode == 1
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    done = bridle("check", "--app", app)
+    assert done.code == 1
+    assert said in done.err
+    assert "Traceback" not in done.err

@@ -151,12 +151,12 @@ def test_a_policy_file_in_the_folder_governs_the_run(bridle: Bridled, docs: Path
         (["x", "--docs", ".", "--model", "opnai:gpt"], "did you mean openai:gpt-5?"),
     ],
 )
-def test_what_cannot_be_run_is_a_sentence(tokens: list[str], said: str, app: Path) -> None:
+def test_what_cannot_be_run_is_a_sentence(tokens: list[str], said: str, bridle: Bridled, app: Path) -> None:
     (app / "file").write_text("no folder")
-    done = program("run", *tokens, folder=app)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    done = bridle("run", *tokens)
+    assert (done.code, done.out) == (1, "")
+    assert said in done.err
+    assert "Traceback" not in done.err
 
 
 def test_a_stopped_run_exits_3_with_its_partial_result(app: Path) -> None:

@@ -89,3 +89,13 @@ def test_amounts_read_as_people_say_them() -> None:
         "2 d",
     ]
     assert [counted(1, "call"), counted(2, "reply"), counted(1_000, "call")] == ["1 call", "2 replies", "1,000 calls"]
+
+
+def test_a_sentence_hangs_beside_its_head_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = Terminal()
+    Screen(stream, {"NO_COLOR": "1"}).hanging(("bad  ",), "one two three four five six seven eight nine")
+    assert stream.getvalue() == "bad  one two three four five six seven\n     eight nine\n"
+    pipe = io.StringIO()
+    Screen(pipe).hanging(("bad  ",), "one two three four five six seven eight nine")
+    assert pipe.getvalue().count("\n") == 1

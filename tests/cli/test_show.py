@@ -145,3 +145,14 @@ def test_a_damaged_row_is_a_sentence(bridle: Bridled, here: Path) -> None:
         assert done.code == 1
         assert done.err.startswith("bridle: this is no run of bridle")
         assert "Traceback" not in done.err
+
+
+def test_a_damaged_journal_is_a_sentence(bridle: Bridled, here: Path) -> None:
+    House(here / "s.db").run(busy())
+    with sqlite3.connect(here / "s.db") as db:
+        db.execute("DELETE FROM events WHERE seq = 3")
+    db.close()
+    done = bridle("show", "--store", "s.db")
+    assert done.code == 1
+    assert "r-1m7xpe60000000001: its journal is damaged ('c1'); `bridle doctor` says where" in done.err
+    assert "its hash chain breaks: event 3 is missing" in bridle("doctor", "--store", "s.db").out

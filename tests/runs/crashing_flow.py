@@ -30,8 +30,9 @@ POLICY = Policy(
 
 
 @FLOW.step(to=["ask"])
-async def gather(run: Run, state: dict[str, object]) -> str:
+async def gather(run: Run, state: object) -> str:
     """Two reads."""
+    assert isinstance(state, dict)
     state["read"] = [(await run.call("kb.read", {"doc": n})).value for n in (1, 2)]
     return "ask"
 
@@ -40,8 +41,9 @@ FLOW.investigate("ask", model="scripted:m", goal="What is in 3?", tools=["kb.rea
 
 
 @FLOW.step()
-async def send(run: Run, state: dict[str, object]) -> object:
+async def send(run: Run, state: object) -> object:
     """A write, if the story has one."""
+    assert isinstance(state, dict)
     if os.environ.get("WRITES"):
         await run.call("mail.send", {"to": "ann"})
     return {"read": state["read"], "found": state["found"]}

@@ -18,7 +18,7 @@ from bridle.store.sqlite import SqliteStore
 from tests.runs.crashing_flow import FLOW, house
 
 ROOT = Path(__file__).resolve().parents[2]
-MOST = 40  # commits of the flow, twice; the last numbers let it end
+MOST = 28  # commits of the flow, twice; the last numbers let it end
 
 
 def died(store: Path, world: Path, number: int, writes: bool) -> bool:

@@ -19,10 +19,9 @@ from bridle.rules.run import Phase, RunState, fold
 from bridle.rules.stop import StopReason
 from bridle.store.base import Fenced, RunKey, Store, Transaction, UnknownRun
 from bridle.store.chain import Break, verify
-from tests.store.journals import SALT, T0, TENANT, Step, admitted, begin, settled, steps, written
+from tests.store.journals import SALT, T0, TENANT, Row, Step, admitted, begin, mutations, settled, steps, written
 
 T = TypeVar("T")
-Row = tuple[int, bytes, bytes]
 # Every example has a run of its own, so that examples may share a store, and stores may share the examples.
 shared_store = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
@@ -390,28 +389,3 @@ class StoreContract:
 
 def fold_of_first(store: Store, run: str) -> RunState:
     return fold([store.journal(RunId(run))[0].event])
-
-
-def mutations(entries: Sequence[Row], chance: random.Random) -> list[tuple[str, list[Row]]]:
-    """One of every kind of change, at places of chance."""
-    at, bit = chance.randrange(len(entries)), 1 << chance.randrange(8)
-    seq, body, hash_ = entries[at]
-    place = chance.randrange(len(body))
-    flipped = body[:place] + bytes([body[place] ^ bit]) + body[place + 1 :]
-    damaged = bytes([hash_[0] ^ bit]) + hash_[1:]
-    before, after = list(entries[:at]), list(entries[at + 1 :])
-    renumbered = [(number, *row[1:]) for number, row in enumerate([*before, *after], 1)]
-    found: list[tuple[str, list[Row]]] = [
-        ("an edit", [*before, (seq, flipped, hash_), *after]),
-        ("an edited hash", [*before, (seq, body, damaged), *after]),
-        ("a removal", [*before, *after]),
-        ("a removal that was renumbered", renumbered),
-        ("an insertion", [*entries[: at + 1], (seq + 1, body, hash_), *after]),
-        ("an event added at the end", [*entries, (len(entries) + 1, body, hash_)]),
-        ("a cut end", list(entries[: chance.randrange(len(entries))])),
-    ]
-    if at + 1 < len(entries) and entries[at][1] != entries[at + 1][1]:
-        follower = entries[at + 1]
-        swapped = [(seq, *follower[1:]), (follower[0], body, hash_)]
-        found.append(("two events that changed places", [*before, *swapped, *entries[at + 2 :]]))
-    return found

@@ -1,5 +1,6 @@
 """Journals for the tests of a store: runs that start, calls that open and close, in any order the rules can emit."""
 
+import random
 from collections.abc import Sequence
 
 from hypothesis import strategies as st
@@ -43,6 +44,7 @@ SALT = b"salt of sixteen "
 TENANT = TenantId("acme")
 READ = ToolName("kb.read")
 
+Row = tuple[int, bytes, bytes]  # seq, body, hash: a line of a journal as it is stored
 Step = tuple[str, int]  # what happens next, and a number that chooses among what is possible
 steps: st.SearchStrategy[list[Step]] = st.lists(
     st.tuples(
@@ -124,3 +126,28 @@ def _next(state: RunState, what: str, number: int) -> Event | None:
             return RunHalted(at, StopReason.MAX_TOOL_CALLS, {"limit": 15, "used": 15})
         case _:
             return None
+
+
+def mutations(entries: Sequence[Row], chance: random.Random) -> list[tuple[str, list[Row]]]:
+    """One of every kind of change, at places of chance."""
+    at, bit = chance.randrange(len(entries)), 1 << chance.randrange(8)
+    seq, body, hash_ = entries[at]
+    place = chance.randrange(len(body))
+    flipped = body[:place] + bytes([body[place] ^ bit]) + body[place + 1 :]
+    damaged = bytes([hash_[0] ^ bit]) + hash_[1:]
+    before, after = list(entries[:at]), list(entries[at + 1 :])
+    renumbered = [(number, *row[1:]) for number, row in enumerate([*before, *after], 1)]
+    found: list[tuple[str, list[Row]]] = [
+        ("an edit", [*before, (seq, flipped, hash_), *after]),
+        ("an edited hash", [*before, (seq, body, damaged), *after]),
+        ("a removal", [*before, *after]),
+        ("a removal that was renumbered", renumbered),
+        ("an insertion", [*entries[: at + 1], (seq + 1, body, hash_), *after]),
+        ("an event added at the end", [*entries, (len(entries) + 1, body, hash_)]),
+        ("a cut end", list(entries[: chance.randrange(len(entries))])),
+    ]
+    if at + 1 < len(entries) and entries[at][1] != entries[at + 1][1]:
+        follower = entries[at + 1]
+        swapped = [(seq, *follower[1:]), (follower[0], body, hash_)]
+        found.append(("two events that changed places", [*before, *swapped, *entries[at + 2 :]]))
+    return found

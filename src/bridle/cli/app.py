@@ -4,26 +4,30 @@ import os
 import sqlite3
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from types import TracebackType
 
 from cyclopts import App, CycloptsError
 
-from bridle.cli.cancel import cancel
-from bridle.cli.check import check, schema
-from bridle.cli.doctor import doctor
 from bridle.cli.exits import ERROR, INTERRUPTED, Failed
-from bridle.cli.init import init
-from bridle.cli.run import run
-from bridle.cli.runs import runs
 from bridle.cli.screen import ERR, bad, visible
-from bridle.cli.show import show
 from bridle.rules.failure import BridleError
 
 HELP = """Explicit flow by default, bounded autonomy inside declared nodes, one door for every effect,
 a reason for every stop."""
-DEMO = "Watch governed runs, two incidents being stopped, and a write being refused. No key, no network."
+# Each command with its module, which is imported when the command is given, and its line in the list.
+COMMANDS = {
+    "demo": ("demo", "Watch governed runs, two incidents being stopped, and a write being refused."),
+    "init": ("init", "Write a policy, a flow and a document to start with."),
+    "check": ("check", "Check a policy file: all its mistakes, or all that it means."),
+    "schema": ("check", "Print the JSON Schema of the policy file, for editors."),
+    "run": ("run", "Run a flow, or answer a question from a folder of documents."),
+    "runs": ("runs", "List the newest runs."),
+    "show": ("show", "Tell the story of one run."),
+    "cancel": ("cancel", "End a run, whoever works on it."),
+    "doctor": ("doctor", "Look for what is wrong with the store, the policy and this machine."),
+}
 EPILOGUE = "Exit codes: 0 ok, 1 error, 2 something was found, 3 stopped by the policy, 130 interrupted."
 
 
@@ -43,10 +47,8 @@ def commands() -> App:
         default_parameter=None,
     )
     app["--help"].group = app["--version"].group = "Options"
-    first: tuple[Callable[..., int], ...] = (init, check, schema, run, runs, show, cancel, doctor)
-    for order, command in enumerate(first, 1):
-        app.command(command, sort_key=order)
-    app.command("bridle.cli.demo:demo", name="demo", help=DEMO, sort_key=0)
+    for order, (command, (module, line)) in enumerate(COMMANDS.items()):
+        app.command(f"bridle.cli.{module}:{command}", name=command, help=line, sort_key=order)
     return app
 
 

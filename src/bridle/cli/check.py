@@ -92,7 +92,7 @@ def _settings(policy: Path, loaded: "Loaded") -> None:
 def _worst(foreseen: "Foreseen") -> None:
     OUT.line(bold("at worst"))
     for sentence in foreseen.worst:
-        OUT.line("  ", sentence)
+        OUT.hanging(("  ",), sentence)
     OUT.line()
 
 

@@ -65,9 +65,9 @@ def _sqlite() -> Finding:
     if sqlite3.sqlite_version_info >= WAL_RESET_FIXED:
         return Finding("sqlite", State.WELL, f"SQLite {version}.")
     text = (
-        f"SQLite {version} is from before 3.51.3, where the WAL-reset bug was fixed: two connections that write or"
-        " checkpoint at the same instant can damage a file. A bridle store has one writing process and one writing"
-        " connection in it, so it is not exposed."
+        f"SQLite {version} is from before 3.51.3, where the WAL-reset bug was fixed: it can damage a file that two"
+        " connections write and checkpoint at the same instant. A bridle store has one writing process, which commits"
+        " on one connection; only a `bridle cancel` of another process's run writes a line beside it."
     )
     return Finding("sqlite", State.WELL, text)
 

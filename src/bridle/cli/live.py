@@ -30,7 +30,8 @@ from bridle.runs.result import RunResult
 if TYPE_CHECKING:
     from rich.table import Table
 
-EVERY_SECONDS = 0.1
+EVERY_SECONDS = 0.1  # the panel is drawn anew
+LOOKS_SECONDS = 0.005  # between two looks for the run at its start
 BAR = 20  # columns
 
 
@@ -45,6 +46,7 @@ class Watch:
         self._limits = b.policy.for_run(TenantId(tenant), flow.name).limits
         self._last: RunState | None = None
         self._note = ""
+        self._since = now()
         self._is_live = False
 
     def _state(self) -> RunState | None:
@@ -60,7 +62,7 @@ class Watch:
             state = self._state()
             if state is not None:
                 return state.run
-            await asyncio.sleep(0)
+            await asyncio.wait((work,), timeout=LOOKS_SECONDS)
         return None
 
     async def quietly(self, work: "asyncio.Task[RunResult]") -> None:
@@ -71,11 +73,23 @@ class Watch:
         """Show the run until it has ended; what goes wrong is the caller's to see."""
         run = await self.run(work)
         if run is None:
-            return
-        if self._screen.is_terminal:
+            self._say_what_was(work)
+        elif self._screen.is_terminal:
             await self._panel(work, run)
         else:
             await self._lines(run)
+
+    def _say_what_was(self, work: "asyncio.Task[RunResult]") -> None:
+        """A run that was faster than the eye; one that had ended before we asked is not told again."""
+        if work.cancelled() or work.exception() is not None:
+            return
+        run = work.result().run_id
+        self._last = self._b.store.recorded(run).state
+        if self._last.started_at >= self._since:
+            timeline = self._timeline(run)
+            for entry in self._b.store.journal(run):
+                for spans in timeline.told(entry.event):
+                    self._screen.line(*spans)
 
     def say(self, text: str) -> None:
         """One sentence beside the run."""

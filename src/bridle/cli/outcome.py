@@ -21,7 +21,7 @@ AGAIN = {
 }
 
 
-def told(screen: Screen, result: RunResult, option: str, *, can_be_shown: bool = True) -> None:
+def told(screen: Screen, result: RunResult) -> None:
     """Everything one wants to know when a run has ended."""
     is_ok = result.status is Status.OK
     said = result.answer if is_ok else result.partial
@@ -35,8 +35,6 @@ def told(screen: Screen, result: RunResult, option: str, *, can_be_shown: bool =
     if result.stop is not None and result.stop.reason is not StopReason.OK:
         for line in advice(result.stop):
             screen.line(f"  {line}")
-    if can_be_shown:
-        screen.line(dim(f"  bridle show {result.run_id}{option}"))
 
 
 def heading(stop: StopNote | None) -> tuple[Span, ...]:

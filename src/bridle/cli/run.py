@@ -17,12 +17,13 @@ from bridle.cli.application import application
 from bridle.cli.exits import INTERRUPTED, Failed, of_a_run
 from bridle.cli.live import Watch
 from bridle.cli.outcome import told
-from bridle.cli.place import now, option_for, place_of
+from bridle.cli.place import now, place_of
 from bridle.cli.screen import ERR, OUT, dim
 from bridle.rules.names import RunId
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
 from bridle.runs.state import build
+from bridle.store.sqlite import SqliteStore
 from bridle.tools.kb import Library
 
 PATIENCE_SECONDS = 1.0
@@ -94,8 +95,7 @@ def run(  # noqa: PLR0913 - each is an option of the command line
     else:
         _refuse_with_app(docs, policy, model)
         work = _of_app(app, question, given, place if store else None)
-    said = _Said(as_json, option_for(store), place != ":memory:")
-    return asyncio.run(_carried(Request(work, tenant, key), said))
+    return asyncio.run(_carried(Request(work, tenant, key), as_json=as_json))
 
 
 def _refuse_with_app(docs: Path | None, policy: Path | None, model: str | None) -> None:
@@ -140,14 +140,14 @@ def _input(flow: Flow, question: str, given: str | None) -> object:
     return words
 
 
-async def _carried(request: Request, said: "_Said") -> int:
+async def _carried(request: Request, *, as_json: bool) -> int:
     """Run to the end and tell it. The first Ctrl-C cancels the run properly, the second one leaves at once."""
     started, of = now(), request.work
     async with of.house as b:
         work = asyncio.create_task(b.run(of.flow, of.input, tenant=request.tenant, by=_user(), key=request.key))
         watch = Watch(b, of.flow, request.tenant, ERR)
         stopping = _interrupts(watch)
-        shown = asyncio.create_task(watch.quietly(work) if said.as_json else watch.until(work))
+        shown = asyncio.create_task(watch.quietly(work) if as_json else watch.until(work))
         cancelled = asyncio.create_task(stopping.wait())
         await asyncio.wait((work, cancelled), return_when=asyncio.FIRST_COMPLETED)
         if stopping.is_set() and not work.done():
@@ -158,10 +158,11 @@ async def _carried(request: Request, said: "_Said") -> int:
         result = await work
         await shown
         is_earlier = b.store.recorded(RunId(result.run_id)).state.started_at < started
+        place = b.store.path if isinstance(b.store, SqliteStore) else None
     code = INTERRUPTED if stopping.is_set() else of_a_run(result.status)
     if of.docs is not None:
         of.docs.close()
-    said.tell(result, is_earlier=is_earlier)
+    _tell(result, place, is_earlier=is_earlier, as_json=as_json)
     await _leave(code)
     return code
 
@@ -192,21 +193,18 @@ async def _leave(code: int) -> None:
         os._exit(code)
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """How the end of a run is told."""
-
-    as_json: bool
-    option: str
-    can_be_shown: bool
-
-    def tell(self, result: RunResult, *, is_earlier: bool) -> None:
-        if self.as_json:
-            OUT.json(result.to_dict())
-            return
-        if is_earlier:
-            ERR.line(dim("the same was asked before: this is that run"))
-        told(OUT, result, self.option, can_be_shown=self.can_be_shown)
+def _tell(result: RunResult, place: Path | None, *, is_earlier: bool, as_json: bool) -> None:
+    """The end of the run, and how to look at it again where the store outlives us."""
+    if as_json:
+        OUT.json(result.to_dict())
+        return
+    if is_earlier:
+        ERR.line(dim("the same was asked before: this is that run"))
+    told(OUT, result)
+    if place is not None:
+        is_usual = place_of(None) == place_of(str(place))
+        option = "" if is_usual else f" --store {place}"
+        OUT.line(dim(f"  bridle show {result.run_id}{option}"))
 
 
 def _user() -> str:

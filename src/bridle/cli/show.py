@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bridle.cli.exits import OK
+from bridle.cli.exits import OK, Failed
 from bridle.cli.place import is_locked, meant, now, option_for, path_of, reading
 from bridle.cli.screen import OUT
 from bridle.cli.story import as_document, read_story, tell
@@ -30,9 +30,13 @@ def show(
     """
     path = path_of(store)
     with reading(path) as opened:
-        story = read_story(opened, meant(opened, run), is_worked_on=is_locked(path))
-        if as_json:
-            OUT.json(as_document(story, opened))
-        else:
-            tell(OUT, story, opened, option_for(store), now())
+        wanted = meant(opened, run)
+        try:
+            story = read_story(opened, wanted, is_worked_on=is_locked(path))
+            if as_json:
+                OUT.json(as_document(story, opened))
+            else:
+                tell(OUT, story, opened, option_for(store), now())
+        except (KeyError, TypeError, ValueError) as error:
+            raise Failed(f"{wanted}: its journal is damaged ({error}); `bridle doctor` says where") from error
     return OK

@@ -60,7 +60,7 @@ def tell(screen: Screen, story: Story, store: Store, option: str, at: Millis) ->
     whose = "attached agent" if state.loop == "attach" else "flow"
     screen.line(dim(f"  {whose} {state.name}{version}, for {state.tenant}, by {state.by}, {moment(state.started_at)}"))
     if story.asked:
-        screen.line(dim("  asked: "), excerpt(story.asked, screen.width - 12))
+        screen.line(dim("  asked: "), excerpt(_given(story.asked), screen.width - 12))
     screen.line()
     _timeline(screen, story, store)
     screen.line()
@@ -78,6 +78,15 @@ def tell(screen: Screen, story: Story, store: Store, option: str, at: Millis) ->
         screen.line()
         screen.line(bold("the answer" if result.status is Status.OK else "how far it came"))
         screen.block(words(said))
+
+
+def _given(asked: bytes) -> bytes:
+    """The input without the fields that nobody filled."""
+    words = _json(asked)
+    if not isinstance(words, dict):
+        return asked
+    filled = {name: value for name, value in words.items() if value not in ("", None, [], {})}
+    return json.dumps(filled, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def sentence(story: Story, at: Millis) -> tuple[Span, ...]:

@@ -241,7 +241,8 @@ def _settlement(
 def failure_of(proposal: Proposal, failed: CallFailed) -> Refusal:
     """What the caller is told of a failure."""
     if proposal.kind is CallKind.MODEL:
-        return Refusal(proposal.tool, MODEL_REASONS[failed.kind], {"model": proposal.tool, "error": failed.message})
+        detail = {"model": proposal.tool, "tool": proposal.tool, "error": failed.message}
+        return Refusal(proposal.tool, MODEL_REASONS[failed.kind], detail)
     return Refusal(proposal.tool, TOOL_REASONS[failed.kind], {"tool": proposal.tool, "error": failed.message})
 
 

@@ -4,6 +4,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable
 
+from bridle.rules.data import data
+
 MIN_BYTES = 256  # below this the marker would not leave room for any text
 _MAX_HANDLE = 100
 _MARKER = "[... {dropped:,} bytes left out; the full text is {handle}; ask for a part of it ...]\n"
@@ -15,8 +17,6 @@ _CHUNK = 1 << 16
 _UNSEEN = re.compile(
     "\r\n|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
 )
-
-from bridle.rules.data import data
 
 
 @data

@@ -2,7 +2,6 @@
 
 import difflib
 import re
-from decimal import InvalidOperation
 from enum import StrEnum
 from typing import TypedDict, TypeVar
 
@@ -94,7 +93,7 @@ def _duration(tool: str, label: str, given: str | int) -> Millis:
 def _money(tool: str, given: str) -> UsdNanos:
     try:
         amount = usd(str(given).removeprefix("$"))
-    except (InvalidOperation, ArithmeticError) as error:
+    except (ArithmeticError, ValueError) as error:
         raise BridleError(f"the tool {tool}: cost is an amount of dollars like '$0.02', not {given!r}") from error
     if amount < 0:
         raise BridleError(f"the tool {tool}: cost is not below 0, as {given!r} is")

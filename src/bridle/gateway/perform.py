@@ -85,7 +85,7 @@ def _said(error: BaseException) -> str:
     """Its class and the start of its message; a hostile `__str__` costs nothing."""
     try:
         text = legible(str(error))
-    except Exception:  # even the message of an exception is foreign code
+    except Exception:  # noqa: BLE001 - even the message of an exception is foreign code
         text = "its message cannot be read"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -27,15 +27,9 @@ _BACKTRACK_LIMIT = 10_000
 _MASK = "the value"
 
 _PLAIN_TYPES: dict[object, str] = {
-    str: "string",
-    int: "integer",
-    float: "number",
-    bool: "boolean",
-    NoneType: "null",
-    None: "null",
-    list: "array",
-    dict: "object",
-}
+    str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null", None: "null",
+    list: "array", dict: "object",
+}  # fmt: skip
 
 Document = dict[str, Json]
 

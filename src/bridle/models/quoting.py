@@ -23,6 +23,7 @@ MAX_SOURCE = 120  # characters
 CUT = "\ufffc"  # stands where a text was cut; a sentence that holds it is not whole, and is not quoted
 
 _WORD = re.compile(r"\w+")
+_COMMENT = re.compile(r"<!--(?:(?!-->)[\s\S]){0,2000}-->")  # bounded: an open comment is read once, not to the end
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,200})\]\([^()\s]{0,500}\)")
 _END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[^a-z\s])")
 _MARKS = re.compile(r"^[\s>|*+#-]+|^\s*\d{1,3}[.)]\s+|[*`|]+")
@@ -103,7 +104,7 @@ def _sentences(passage: Passage) -> list[_Sentence]:
     """Its sentences: Markdown headings become context, marks and links become text, blocks of code are skipped."""
     found: list[_Sentence] = []
     source, heading, is_code = _clean(passage.source)[:MAX_SOURCE], passage.heading, False
-    for paragraph in _paragraphs(passage.text):
+    for paragraph in _paragraphs(_COMMENT.sub("", passage.text)):
         if paragraph.startswith(("```", "~~~")):
             is_code = not is_code
         elif paragraph.startswith("#"):

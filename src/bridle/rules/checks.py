@@ -139,9 +139,9 @@ def wrapping_up(call: Call, seen: Snapshot) -> Objection | None:
 
 def looping(call: Call, seen: Snapshot) -> Objection | None:
     """Judged before duplicates, so that a cache cannot hide a loop."""
-    if call.kind is CallKind.TOOL and call.attempt == 1:
-        if is_looping(seen.run.recent, call.tool, call.args, call.turn):
-            return Halt(StopReason.NO_PROGRESS, {"tool": call.tool})
+    is_new = call.kind is CallKind.TOOL and call.attempt == 1
+    if is_new and is_looping(seen.run.recent, call.tool, call.args, call.turn):
+        return Halt(StopReason.NO_PROGRESS, {"tool": call.tool})
     return None
 
 

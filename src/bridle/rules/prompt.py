@@ -1,4 +1,4 @@
-"""What a model is sent: a pinned segment that nothing displaces, then the conversation, sized and digested as it grows."""
+"""What a model is sent: a pinned segment that nothing displaces, then a conversation that is sized as it grows."""
 
 import hashlib
 from collections.abc import Sequence

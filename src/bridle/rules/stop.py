@@ -148,7 +148,7 @@ STOPS: Mapping[StopReason, StopRow] = MappingProxyType({
     ),
     StopReason.ANSWER_INVALID: _row(
         Status.STOPPED, Retry.CHANGE, 422, "agent owner",
-        "The answer does not have the declared form: {error}.", "Look at the answer and at the output type of the flow.",
+        "The answer does not have the declared form: {error}.", "Look at the answer and at the flow's output type.",
     ),
     StopReason.INPUT_REJECTED: _row(
         Status.STOPPED, Retry.CHANGE, 422, "user", "The input was not accepted: {error}.", "Correct the input.",

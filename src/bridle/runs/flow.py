@@ -13,7 +13,7 @@ from bridle.rules.policy import LIMIT_NAMES, LimitsPatch
 if TYPE_CHECKING:
     from bridle.runs.run import Run
 
-StepFunction = Callable[["Run", object], Awaitable[object]]
+StepFunction = Callable[..., Awaitable[object]]  # of a Run and a state of the flow's own type
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Flow:
 
         return declared
 
-    def investigate(
+    def investigate(  # noqa: PLR0913 - an investigation is declared in one place, each part by its name
         self,
         name: str,
         *,
@@ -146,8 +146,8 @@ class Flow:
         """A cycle is bounded when one of its steps has `visits`: without those steps nothing may lead back."""
         free = {name: [t for t in step.to if t in self.steps and not self.steps[t].visits]
                 for name, step in self.steps.items() if not step.visits}  # fmt: skip
-        for name in free:
-            seen, waiting = set[str](), list(free[name])
+        for name, targets in free.items():
+            seen, waiting = set[str](), list(targets)
             while waiting:  # ends: every step is entered into `seen` once
                 at = waiting.pop()
                 if at == name:
@@ -180,7 +180,7 @@ def _limits(flow: Flow, node: str, given: Mapping[str, int | str]) -> dict[str, 
             raise BadFlow(f"{flow.name}.{node}: {name} is no limit{hint}")
         try:
             amount = usd(str(value).removeprefix("$")) if name == "max_usd" else value
-        except ArithmeticError as error:
+        except (ArithmeticError, ValueError) as error:  # NaN is a ValueError
             raise BadFlow(f"{flow.name}.{node}: max_usd is an amount of dollars like '0.20', not {value!r}") from error
         if isinstance(amount, bool) or not isinstance(amount, int) or amount <= 0:
             raise BadFlow(f"{flow.name}.{node}: {name} is a whole number greater than 0, not {value!r}")

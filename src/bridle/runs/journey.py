@@ -122,7 +122,7 @@ def live_of(state: RunState, policy: Policy, salt: bytes, entry: Entry | None) -
 
 
 def node_policy(policy: Policy, flow: str, step: str) -> Policy:
-    """The policy inside a step. Its limits are not narrowed here: they count the step's own calls, from its entry on."""
+    """The policy inside a step. Its limits stay: those of a step count its own calls, from its entry on."""
     for name in (f"{flow}.{step}", step):
         narrowing = policy.nodes.get(name)
         if narrowing is not None:
@@ -177,7 +177,7 @@ async def enter(store: Store, world: World, live: Live, entry: Entry) -> None:
 
 
 async def close_run(store: Store, world: World, live: Live, wanted: StopNote, said: object) -> bytes:
-    """End a run, once: settle what is pending, close what is open, write the terminal event. Returns the chain's head."""
+    """End a run, once: settle what is pending, close what is open, write the terminal event; returns the head."""
     words, wanted = _last_words(said, wanted)
     pending, party, now = tuple(live.pending), party_of(live), world.now()
 
@@ -281,7 +281,7 @@ def _settled(live: Live, pending: Sequence[Settlement]) -> None:
 
 
 def new_id(world: World) -> RunId:
-    """A run id that sorts by time: milliseconds in base 32 (9 digits), then 40 bits of chance (Crockford's alphabet)."""
+    """A run id that sorts by time: milliseconds in base 32 (9 digits), then 40 bits of chance; Crockford's alphabet."""
     return RunId("r-" + _base32(world.now(), 9) + _base32(int.from_bytes(world.fresh(5), "big"), 8))
 
 

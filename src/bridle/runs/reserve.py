@@ -11,7 +11,7 @@ _NO_DIGEST = Digest("")
 
 
 def finalise_reserve(seat: Seat) -> Amounts:
-    """One bounded model call, one step, five seconds. A model without a price reserves no money: it is refused anyway."""
+    """One bounded model call, one step, five seconds. Without a price no money is reserved: it is refused anyway."""
     hold: dict[Unit, int] = {MODEL_CALLS: 1, STEPS: 1, ACTIVE_MS: FINALISE_MS}
     if seat.price is not None:
         size = FINALISE_CONTEXT * BYTES_PER_TOKEN

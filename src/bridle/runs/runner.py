@@ -51,7 +51,7 @@ class Runner:
             ended = Ended(StopNote(StopReason.INPUT_REJECTED, {"error": str(error)}))
         except BridleError as error:
             ended = Ended(StopNote(StopReason.CONFIG_INVALID, {"error": str(error)}), error=error)
-        except Exception as error:  # the flow's own code: a door closes the run and says so
+        except Exception as error:  # noqa: BLE001 - a flow's own code may raise anything: the door closes the run
             ended = Ended(broken(error, live), error=error)
         except BaseException as error:  # not ours to keep; the run has its end all the same
             await asyncio.shield(self.close(live, Ended(broken(error, live), error=error)))
@@ -134,7 +134,7 @@ def goal_of(goal: str, state: object) -> str:
 def _attributes(state: object) -> Mapping[str, object]:
     names = [item.name for item in fields(state)] if is_dataclass(state) else list(vars(state))
     known = {name: getattr(state, name) for name in names}
-    return {**known, type(state).__name__.lower(): state}
+    return {type(state).__name__.lower(): state, **known}
 
 
 def _store(into: str, state: object, value: object) -> None:

@@ -1,4 +1,4 @@
-"""The messengers: a stop and a hold cross foreign loops that swallow exceptions; a denial is for those loops to show."""
+"""The messengers: a stop and a hold cross loops that swallow exceptions; a denial is for those loops to show."""
 
 from bridle.rules.failure import BridleError
 from bridle.rules.names import RunId

@@ -1,5 +1,6 @@
 """The typed state of a flow, to canonical JSON and back."""
 
+import json
 from dataclasses import is_dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
@@ -24,6 +25,15 @@ def _adapter(kind: type) -> "TypeAdapter[object]":
     from pydantic import TypeAdapter
 
     return cast("TypeAdapter[object]", TypeAdapter(kind))
+
+
+def read(kind: type, given: object) -> tuple[bytes, object, str | None]:
+    """An input as bytes, the state it makes, and what is wrong with it."""
+    try:
+        state = build(kind, given if given is not None else {})
+        return dump(state), state, None
+    except BadInput as error:
+        return json.dumps(repr(given)[:2_000]).encode(), None, str(error)
 
 
 def build(kind: type, given: object) -> object:

@@ -52,7 +52,7 @@ class RunKey:
 
 
 class Transaction(Protocol):
-    """What a function given to `transact` may see and change. Nothing it changes is seen by others before the commit."""
+    """What a function given to `transact` may see and change; others see nothing of it before the commit."""
 
     def start(self, event: RunStarted, key: RunKey, salt: bytes) -> RunState:
         """Open the journal of a new run with its first event."""

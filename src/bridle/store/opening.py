@@ -79,3 +79,12 @@ def _migrate(db: sqlite3.Connection) -> None:
     found = db.execute("PRAGMA user_version").fetchone()[0]
     for number in range(found + 1, SCHEMA + 1):
         db.executescript(f"BEGIN IMMEDIATE;{SQL[f'migration_{number:04}']};PRAGMA user_version = {number};COMMIT;")
+
+
+def path_of(place: str) -> Path | None:
+    """The file that "sqlite:///path" names; None for ":memory:". Raises StoreUnusable for anything else."""
+    if place == ":memory:":
+        return None
+    if place.startswith("sqlite:///") and len(place) > len("sqlite:///"):
+        return Path(place.removeprefix("sqlite:///"))
+    raise StoreUnusable(f"{place!r} is no store: write sqlite:///path/to/file.db or :memory:")

@@ -1,4 +1,4 @@
-"""One function's unit of work: it reads through to what is committed, and keeps its own changes until they are written."""
+"""One function's unit of work: it reads through to what is committed, and keeps its changes until they are written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

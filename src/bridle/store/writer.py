@@ -88,7 +88,7 @@ class Writer(Generic[T]):
             self._commit(batch)
         except (KeyboardInterrupt, SystemExit):  # the whole process ends
             raise
-        except BaseException as error:  # whatever killed the writer, nobody may wait for it for ever
+        except BaseException as error:  # noqa: BLE001 - whatever killed the writer, nobody may wait for it for ever
             return f"{type(error).__name__}: {error}"
         return ""
 
@@ -98,7 +98,7 @@ class Writer(Generic[T]):
                 continue
             try:
                 job.future.set_result(_result(job, lost))
-            except Exception as error:  # it goes to whoever waits
+            except Exception as error:  # noqa: BLE001 - it goes to whoever waits
                 job.future.set_exception(error)
 
     async def close(self) -> None:
