@@ -1,16 +1,18 @@
 """Two-phase money: reserve the worst case, settle what it was, over every account at once or over none."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bridle.rules.data import data
 from bridle.rules.names import Amounts, Millis, Unit
 from bridle.rules.policy import Level, Window
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Account:
-    """The name of a shared account. `period` counts the windows since 1970; it is 0 where there is no window."""
+class Account(NamedTuple):
+    """The name of a shared account. `period` counts the windows since 1970; it is 0 where there is no window.
+
+    A tuple, because it is the key of every look at a balance.
+    """
 
     level: Level
     of: str
