@@ -67,6 +67,7 @@ class Admission:
         answer = self._written(tx, party, proposal, call, seen)
         if isinstance(answer, Admit):
             fresh[proposal.tool, proposal.args] = call.id
+            self.live.unsent.add(call.id)  # if this very commit is lost, the id means nothing
         return Answer(call.id, answer, self.now, self.attempt)
 
     def _snapshot(

@@ -1,7 +1,6 @@
 """One attempt of one admitted call: perform it, judge what came back, and say how it is to be settled."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -16,9 +15,11 @@ from bridle.gateway.proposal import ModelWish, Proposal, ToolWish
 from bridle.gateway.recall import kept_reply
 from bridle.gateway.schemas import BadArguments, coerce
 from bridle.gateway.settlement import Ending, Settlement, bulkhead, concurrency_of
+from bridle.gateway.threads import in_thread
+from bridle.gateway.toolbox import Ruled
 from bridle.gateway.world import World
 from bridle.rules.budget import beyond
-from bridle.rules.call import CallKind
+from bridle.rules.call import CallKind, Purpose
 from bridle.rules.checks import out_of_time
 from bridle.rules.data import data
 from bridle.rules.events import CallInDoubt, CallSettled, CallVoided
@@ -32,6 +33,7 @@ from bridle.rules.names import (
     TOKENS_OUT,
     USD_NANO,
     Amounts,
+    CallId,
     Effect,
     Millis,
 )
@@ -125,8 +127,7 @@ def _tool_work(
     foreign = wish.work
     if foreign is not None:
         return lambda: _waited(foreign(context))
-    assert proposal.ruled is not None
-    declared = proposal.ruled.declared
+    declared = _ruled(proposal).declared
     function = declared.function
     if function is None:
         raise AssertionError(f"{proposal.tool} was declared without a function and proposed without one")
@@ -139,7 +140,7 @@ def _tool_work(
         if declared.wants_context:
             arguments = {**arguments, "call": context}
         if not declared.is_async:
-            return await asyncio.to_thread(_called, function, dict(arguments))
+            return await in_thread(lambda: function(**arguments))
         answer = function(**arguments)
         assert isinstance(answer, Awaitable)
         return await answer
@@ -147,21 +148,13 @@ def _tool_work(
     return work
 
 
-def _called(function: Callable[..., object], arguments: Mapping[str, object]) -> object:
-    """In a thread. A future takes no StopIteration, and whoever waits for it would wait for ever."""
-    try:
-        return function(**arguments)
-    except StopIteration as error:
-        raise CallFailed(FailureKind.CRASHED, "StopIteration") from error
-
-
 async def _waited(work: Awaitable[object]) -> object:
     return await work
 
 
 def _tool_attempt(live: Live, proposal: Proposal, answer: Answer, performed: Performed, at: Millis) -> Attempt:
-    assert proposal.ruled is not None
-    tool, failed = proposal.ruled.tool, performed.failed
+    ruled, failed = _ruled(proposal), performed.failed
+    tool = ruled.tool
     paid = _paid(proposal)
     if failed is None:
         judged = judge(performed.value, proposal.ruled, live.run, answer.call)
@@ -256,3 +249,24 @@ def ended_early(live: Live, proposal: Proposal, answer: Answer, permit: Permit, 
     else:
         ending = CallSettled(at, answer.call, _paid(proposal), failure=FailureKind.CANCELLED)
     return _settlement(live, proposal, ending)
+
+
+def unsent(live: Live, proposal: Proposal, call: CallId, at: Millis) -> Settlement:
+    """The settlement of a call that was admitted and never begun."""
+    return _settlement(live, proposal, CallVoided(at, call))
+
+
+def permit_for(live: Live, proposal: Proposal, answer: Answer, now: Millis) -> Permit:
+    """An attempt ends with its own timeout, its step's deadline or the run's, whichever comes first."""
+    wish, state = proposal.wish, live.state
+    finalises = isinstance(wish, ModelWish) and wish.purpose is Purpose.FINALISE
+    ends = state.deadline if finalises else state.work_until
+    if state.node_deadline and not finalises:
+        ends = min(ends, state.node_deadline)
+    own = now + (wish.timeout if isinstance(wish, ModelWish) else _ruled(proposal).tool.timeout)
+    return Permit(answer.call, Millis(min(own, ends)), is_cut=ends < own)
+
+
+def _ruled(proposal: Proposal) -> Ruled:
+    assert proposal.ruled is not None, "a tool that nobody declared was admitted"
+    return proposal.ruled

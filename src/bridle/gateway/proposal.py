@@ -31,6 +31,7 @@ from bridle.rules.names import (
 )
 from bridle.rules.prompt import ModelReply, ModelRequest, Usage
 from bridle.rules.strict_json import BadJson, Json
+from bridle.rules.tool import ReuseScope
 from bridle.store.chain import keyed
 
 MAX_ARGUMENTS = 256_000  # bytes
@@ -81,6 +82,16 @@ class Proposal:
     kept_args: bytes = b""
     misfit: str = ""
     broken_rule: str = ""
+
+    @property
+    def is_write(self) -> bool:
+        """Whether it changes the world."""
+        return self.ruled is not None and self.ruled.tool.effect is Effect.WRITE
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether its observation may stand for an identical call's."""
+        return self.ruled is not None and self.ruled.tool.reuse is not ReuseScope.NEVER
 
     @property
     def dependency(self) -> str:

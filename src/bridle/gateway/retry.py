@@ -2,7 +2,7 @@
 
 from bridle.rules.failure import CallFailed
 from bridle.rules.health import Health
-from bridle.rules.names import Effect, Millis
+from bridle.rules.names import Millis
 from bridle.rules.run import RunState
 
 ATTEMPTS = 3  # of one call
@@ -11,15 +11,9 @@ FIRST_WAIT = Millis(250)
 LONGEST_WAIT = Millis(8_000)
 
 
-def may_retry(failed: CallFailed, effect: Effect, attempt: int, run: RunState, health: Health) -> bool:
-    """Whether another attempt is allowed: only for what changes nothing, and only within every budget."""
-    return (
-        failed.kind.is_transient
-        and effect is not Effect.WRITE
-        and attempt < ATTEMPTS
-        and run.retries < RETRIES_OF_A_RUN
-        and health.may_retry
-    )
+def may_retry(failed: CallFailed, attempt: int, run: RunState, health: Health) -> bool:
+    """Whether a call that changes nothing may be attempted again: only within every budget."""
+    return failed.kind.is_transient and attempt < ATTEMPTS and run.retries < RETRIES_OF_A_RUN and health.may_retry
 
 
 def wait_before(attempt: int, chance: float, retry_after: Millis | None) -> Millis:

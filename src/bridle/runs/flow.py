@@ -11,7 +11,7 @@ from bridle.rules.names import ToolName, usd
 from bridle.rules.policy import LIMIT_NAMES, LimitsPatch
 
 if TYPE_CHECKING:
-    from bridle.runs.run import Run
+    pass
 
 StepFunction = Callable[..., Awaitable[object]]  # of a Run and a state of the flow's own type
 

@@ -17,6 +17,7 @@ from bridle.rules.events import (
     CallInDoubt,
     CallReused,
     CallSettled,
+    CallVoided,
     RunHalted,
     RunStarted,
     RunStopped,
@@ -187,7 +188,8 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
         state = tx.state(live.run)
         if state.phase is not Phase.STOPPED:
             for call in tuple(state.open_calls):
-                settle(tx, party, lost(state, call, now, live.policy))
+                never_sent = Settlement(CallVoided(now, call), state.open_calls[call].tool, concurrency=1)
+                settle(tx, party, never_sent if call in live.unsent else lost(state, call, now, live.policy))
             state = tx.state(live.run)
             note = ending(state, wanted)
             answer = keyed(live.salt, words) if words else Digest("")
