@@ -64,19 +64,19 @@ PROBLEMS = [
         "write at least 2",
     ),
     (
-        f"budgets: {{max_usd: 0.10}}\nmodels: {{m: {SMALL}}}",
-        "error policy:1:11: budgets.max_usd is $0.10, and a run keeps $0.05096 of it for its last call; "
-        "write at least $0.10192",
+        f"budgets: {{max_usd: 0.07}}\nmodels: {{m: {SMALL}}}",
+        "error policy:1:11: budgets.max_usd is $0.07, and a run keeps $0.03512 of it for its last call; "
+        "write at least $0.07024",
     ),
     (
-        f"budgets: {{max_usd: 0.10}}\nmodels: {{m: {SMALL}, n: {FREE}}}",
-        "warning policy:1:11: budgets.max_usd is $0.10, and a run keeps up to $0.05096 of it for its last call; "
-        "write at least $0.10192",
+        f"budgets: {{max_usd: 0.07}}\nmodels: {{m: {SMALL}, n: {FREE}}}",
+        "warning policy:1:11: budgets.max_usd is $0.07, and a run keeps up to $0.03512 of it for its last call; "
+        "write at least $0.07024",
     ),
     (
         f"budgets: {{max_tokens: 20000}}\nmodels: {{m: {FREE}}}",
-        "error policy:1:11: budgets.max_tokens is 20,000, and a run keeps 12,096 of it for its last call; "
-        "write at least 24,192",
+        "error policy:1:11: budgets.max_tokens is 20,000, and a run keeps 24,512 of it for its last call; "
+        "write at least 49,024",
     ),
     (
         "models: {m: {usd_per_million_in: 15, usd_per_million_out: 75}}",

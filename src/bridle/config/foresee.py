@@ -18,12 +18,12 @@ from bridle.rules.names import (
     Unit,
 )
 from bridle.rules.policy import LIMIT_NAMES, ModelPrice, Narrowing, Policy
+from bridle.rules.prompt import BYTES_PER_TOKEN, FINALISE_CONTEXT, FINALISE_OUTPUT
 from bridle.rules.tool import Tool, narrowed
 
 FINALISE_STEPS = 1
 FINALISE_MODEL_CALLS = 1
 FINALISE_SECONDS = 5
-FINALISE_TOKENS_IN = 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,10 @@ def _scopes(policy: Policy) -> Iterator[tuple[Keys, Mapping[str, int], Severity]
 
 def _cramped(policy: Policy, keys: Keys, limits: Mapping[str, int], severity: Severity) -> Iterator[_Problem]:
     """The limits that the last call of a run takes over half of."""
-    replies = [_tokens(FINALISE_TOKENS_IN, price.max_output, price) for price in policy.models.values()]
+    replies = [
+        _tokens(FINALISE_CONTEXT * BYTES_PER_TOKEN, min(price.max_output, FINALISE_OUTPUT), price)
+        for price in policy.models.values()
+    ]
     kept = {
         "max_steps": [FINALISE_STEPS],
         "max_seconds": [FINALISE_SECONDS],

@@ -20,7 +20,7 @@ from bridle.gateway.toolbox import Ruled
 from bridle.gateway.world import World
 from bridle.rules.budget import beyond
 from bridle.rules.call import CallKind, Purpose
-from bridle.rules.checks import out_of_time
+from bridle.rules.checks import out_of_time, step_out_of_time
 from bridle.rules.data import data
 from bridle.rules.events import CallInDoubt, CallSettled, CallVoided
 from bridle.rules.failure import CallFailed, FailureKind
@@ -100,7 +100,7 @@ def _out_of_time(live: Live, proposal: Proposal, done: Attempt, at: Millis) -> A
     if isinstance(done.outcome, Refusal) and done.outcome.reason is StopReason.WRITE_IN_DOUBT:
         return done
     over = at >= live.state.work_until
-    detail = out_of_time(live.state, live.node.limits, at) if over else {"step": live.state.step}
+    detail = out_of_time(live.state, live.node.limits, at) if over else step_out_of_time(live.state, at)
     refusal = Refusal(proposal.tool, StopReason.MAX_SECONDS, detail, halts=over, node_over=not over)
     return Attempt(done.settlement, refusal, done.failed)
 
@@ -157,7 +157,7 @@ def _tool_attempt(live: Live, proposal: Proposal, answer: Answer, performed: Per
     tool = ruled.tool
     paid = _paid(proposal)
     if failed is None:
-        judged = judge(performed.value, proposal.ruled, live.run, answer.call)
+        judged = judge(performed.value, ruled, live.run, answer.call)
         if judged.observation is not None:
             ending = CallSettled(
                 at, answer.call, {**paid, BYTES_OBSERVED: len(judged.kept)}, keyed(live.salt, judged.kept),

@@ -67,11 +67,12 @@ def run_is_open(call: Call, seen: Snapshot) -> Objection | None:
 
 def time(call: Call, seen: Snapshot) -> Objection | None:
     """Work ends early enough that the finalise call still fits."""
-    ends = seen.run.deadline if call.purpose is Purpose.FINALISE else seen.run.work_until
+    last_word = call.purpose is Purpose.FINALISE and seen.run.phase is Phase.HALTED
+    ends = seen.run.deadline if last_word else seen.run.work_until
     if seen.now >= ends:
         return Halt(StopReason.MAX_SECONDS, out_of_time(seen.run, seen.policy.limits, seen.now))
     if call.purpose is Purpose.WORK and seen.run.node_deadline and seen.now >= seen.run.node_deadline:
-        return Halt(StopReason.MAX_SECONDS, {"step": seen.run.step}, Level.NODE)
+        return Halt(StopReason.MAX_SECONDS, step_out_of_time(seen.run, seen.now), Level.NODE)
     return None
 
 
@@ -80,7 +81,8 @@ def allowlist(call: Call, seen: Snapshot) -> Objection | None:
     if call.kind is CallKind.MODEL:
         return Halt(StopReason.PRICE_UNKNOWN, {"model": call.tool}) if seen.unpriced else None
     if seen.tool is None:
-        return Deny(StopReason.TOOL_DENIED, {"tool": call.tool, "rule": "unknown"})
+        hint = {"error": seen.misfit} if seen.misfit else {}
+        return Deny(StopReason.TOOL_DENIED, {"tool": call.tool, "rule": "unknown", **hint})
     if not seen.policy.allows(call.tool):
         return Deny(StopReason.TOOL_DENIED, {"tool": call.tool, "rule": "allowlist"})
     return None
@@ -119,6 +121,8 @@ def dependency_health(call: Call, seen: Snapshot) -> Objection | None:
         if call.kind is CallKind.MODEL:
             return Halt(StopReason.MODEL_UNAVAILABLE, {"model": call.tool, "until": again})
         return Deny(StopReason.TOOL_UNAVAILABLE, {"tool": call.tool, "until": again})
+    if call.attempt > 1 and not seen.health.may_retry:
+        return Deny(StopReason.TOOL_UNAVAILABLE, {"tool": call.tool, "rule": "retry budget"})
     patient_until = seen.health.not_before
     if seen.now < patient_until:
         detail: Detail = {"tool": call.tool, "until": patient_until}
@@ -162,7 +166,7 @@ def budget(call: Call, seen: Snapshot) -> Objection | None:
     if isinstance(shared, Halt):
         return shared
     run, finalises = seen.run, call.purpose is Purpose.FINALISE
-    if run.limits:
+    if run.limits and not (finalises and run.phase is Phase.HALTED):
         node = _over(call.hold, run.limits, run.node_used, run.node_held, _NOTHING if finalises else run.node_finalise)
         if node is not None:
             return Halt(*node, Level.NODE)
@@ -290,13 +294,13 @@ def _strength(objection: Objection) -> tuple[int, int]:
 
 
 def wraps_up(run: RunState, limits: Limits, now: Millis) -> bool:
-    """Whether 80 % of any limit of the run is used."""
+    """Whether 80 % of any limit of the run is used or held."""
     part, whole = WRAPS_UP_AT
-    used = run.used
+    used, held = run.used, run.held
     for unit, name, _ in _LIMITED:
-        if used.get(unit, 0) * whole >= getattr(limits, name) * part:
+        if (used.get(unit, 0) + held.get(unit, 0)) * whole >= getattr(limits, name) * part:
             return True
-    tokens = used.get(TOKENS_IN, 0) + used.get(TOKENS_OUT, 0)
+    tokens = sum(of.get(TOKENS_IN, 0) + of.get(TOKENS_OUT, 0) for of in (used, held))
     given = limits.max_seconds * 1_000
     lasted = given - (run.deadline - now)  # what it was away does not count
     return tokens * whole >= limits.max_tokens * part or lasted * whole >= given * part
@@ -316,3 +320,9 @@ def may_enter(run: RunState, limits: Limits, now: Millis) -> Halt | None:
 def out_of_time(run: RunState, limits: Limits, now: Millis) -> Detail:
     """What is said of a run that has no time left: seconds of activity; what it was away does not count."""
     return {"limit": limits.max_seconds, "used": limits.max_seconds - (run.deadline - now) // 1_000}
+
+
+def step_out_of_time(run: RunState, now: Millis) -> Detail:
+    """What is said of a step that has no time left, in seconds since it was entered."""
+    limit = run.limits.get("max_seconds", 0)
+    return {"limit": limit, "used": limit - (run.node_deadline - now) // 1_000, "step": run.step}

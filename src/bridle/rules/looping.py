@@ -49,11 +49,17 @@ def _repeats_calls(recent: Sequence[Progress], tool: ToolName, args: Digest, len
 def _repeats_results(recent: Sequence[Progress], tool: ToolName, length: int) -> bool:
     """The same results over and over, with whatever arguments; writes and failures are judged elsewhere."""
     needed = REPEATS * length
+    recent = [p for p, before in zip(recent, (None, *recent), strict=False) if not _is_twin(p, before)]
     tail = recent[-needed:] if needed <= len(recent) else ()
     if not tail or tail[-length].tool != tool or any(p.is_write or p.result in ("", REUSED) for p in tail):
         return False
     return all(tail[i].tool == tail[i + length].tool and tail[i].result == tail[i + length].result
                for i in range(needed - length))  # fmt: skip
+
+
+def _is_twin(p: Progress, before: Progress | None) -> bool:
+    """Whether two neighbours are the same finding of the same turn: calls made at once cannot learn of each other."""
+    return before is not None and (p.turn, p.tool, p.result) == (before.turn, before.tool, before.result)
 
 
 def _same(left: Digest, right: Digest) -> bool:

@@ -44,7 +44,21 @@ def usd(amount: str | int | Decimal) -> UsdNanos:
 def show_usd(nanos: int) -> str:
     """Nano-dollars as people read them: "$0.41", with more digits only where they matter."""
     dollars = Decimal(nanos) / NANOS_PER_USD
-    return f"${dollars:,.2f}" if nanos == 0 or dollars >= Decimal("0.01") else f"${dollars:.6f}"
+    if nanos == 0 or dollars >= Decimal("0.01"):
+        return f"${dollars:,.2f}"
+    return f"${dollars:.9f}".rstrip("0")
+
+
+def show_time(at: int) -> str:
+    """Unix milliseconds as people read them: "2026-11-21 00:00 UTC" (civil-from-days, Howard Hinnant)."""
+    day, minute = divmod(at // 60_000, 1_440)
+    era, of_era = divmod(day + 719_468, 146_097)
+    year = (of_era - of_era // 1_460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year + year // 4 - year // 100)
+    shifted = (5 * of_year + 2) // 153
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    date = of_year - (153 * shifted + 2) // 5 + 1
+    return f"{year + era * 400 + (month <= 2)}-{month:02}-{date:02} {minute // 60:02}:{minute % 60:02} UTC"
 
 
 class Effect(StrEnum):

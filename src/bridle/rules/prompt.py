@@ -10,6 +10,8 @@ from bridle.rules.data import data
 from bridle.rules.names import Digest
 
 OVERHEAD_OF_MESSAGE = 64  # bytes: what a provider may wrap around one message, in tokens at their dearest
+FINALISE_CONTEXT = 8_000  # tokens of the last request of a run; older observations give way to fit it
+FINALISE_OUTPUT = 512  # tokens of the last reply
 BYTES_PER_TOKEN = 3  # only to judge whether a prompt fits a window; money is reserved at one byte a token
 LEFT_OUT = "[left out to make room; call the tool again if this is needed]"
 

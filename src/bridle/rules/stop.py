@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
 
+from bridle.rules.names import show_time
+
 Detail = Mapping[str, str | int]
 
 
@@ -266,7 +268,11 @@ class StopNote:
     def text(self, lang: str = "en") -> str:
         """One sentence for the user. Only English exists; any other `lang` falls back to it."""
         del lang
-        return self.row.text.format_map(_Blanks({key: str(value) for key, value in self.detail.items()}))
+        return self.row.text.format_map(_Blanks({key: _shown(key, value) for key, value in self.detail.items()}))
+
+
+def _shown(key: str, value: str | int) -> str:
+    return show_time(value) if key == "until" and isinstance(value, int) and value else str(value)
 
 
 def strongest(stops: "list[StopNote] | tuple[StopNote, ...]") -> StopNote:

@@ -4,14 +4,13 @@ from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied
 from bridle.gateway.proposal import ToolWish
 from bridle.rules.call import Purpose
 from bridle.rules.names import ToolName
-from bridle.rules.prompt import Finish, Message, Prompt, Role, ToolOffer, ToolUse
+from bridle.rules.prompt import FINALISE_CONTEXT, FINALISE_OUTPUT, Finish, Message, Prompt, Role, ToolOffer, ToolUse
 from bridle.rules.stop import StopReason
 from bridle.runs.answer import NO_ANSWER, Answer, read_answer
 from bridle.runs.desk import Seat
 from bridle.runs.finding import Finding
 from bridle.runs.flow import Node
 from bridle.runs.pinned import FINISH_NOW, WRAP_UP, opening
-from bridle.runs.reserve import FINALISE_CONTEXT, FINALISE_OUTPUT
 from bridle.runs.run import Run
 
 TOOL_CALLS_OF_A_TURN = 64  # what a reply asks for beyond these is not even proposed

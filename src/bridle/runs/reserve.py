@@ -1,11 +1,9 @@
 """The finalise reserve: what a run holds from its start, so that one out of budget still says how far it came."""
 
 from bridle.rules.names import ACTIVE_MS, MODEL_CALLS, STEPS, TOKENS_IN, TOKENS_OUT, USD_NANO, Amounts, Digest, Unit
-from bridle.rules.prompt import BYTES_PER_TOKEN, Message, ModelRequest, Role
+from bridle.rules.prompt import BYTES_PER_TOKEN, FINALISE_CONTEXT, FINALISE_OUTPUT, Message, ModelRequest, Role
 from bridle.runs.desk import Seat
 
-FINALISE_CONTEXT = 4_000  # tokens of the last request; older observations give way to fit it
-FINALISE_OUTPUT = 512  # tokens of the last reply
 FINALISE_MS = 5_000
 _NO_DIGEST = Digest("")
 

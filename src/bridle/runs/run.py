@@ -10,9 +10,10 @@ from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied
 from bridle.gateway.proposal import ModelWish, ToolWish
 from bridle.rules.call import Purpose
 from bridle.rules.checks import wraps_up
+from bridle.rules.failure import BridleError
 from bridle.rules.names import Millis, RunId, ToolName, UsdNanos
 from bridle.rules.policy import Limits
-from bridle.rules.prompt import ModelReply, ModelRequest, ToolOffer, Usage
+from bridle.rules.prompt import ModelReply, ModelRequest, Role, ToolOffer, Usage
 from bridle.rules.run import Phase
 from bridle.rules.stop import StopNote
 from bridle.runs.clamp import clamped
@@ -88,6 +89,8 @@ class Run:
 
         Raises Denied when the model failed and the run goes on, and Stop when it does not.
         """
+        if any(message.role is Role.SYSTEM for message in request.messages[1:]):
+            raise BridleError("only the first message of a request speaks as the system; put the rest into it")
         seat = self._desk.seat(request.model, self._live.policy, foreign=perform is not None)
         outcome = await self.asked(seat, request, perform=perform)
         if isinstance(outcome, Replied):

@@ -22,6 +22,8 @@ from bridle.runs.journey import Entry, close_run, enter, kept_state, node_limits
 from bridle.runs.reserve import finalise_reserve
 from bridle.runs.run import Run
 from bridle.runs.signals import Denied, Stop
+from bridle.store.base import Fenced
+from bridle.store.codec import BadRow
 
 OK = StopNote(StopReason.OK)
 
@@ -47,8 +49,6 @@ class Runner:
         except asyncio.CancelledError:
             await asyncio.shield(self.close(live, Ended(StopNote(StopReason.CANCELLED))))
             raise
-        except states.BadInput as error:
-            ended = Ended(StopNote(StopReason.INPUT_REJECTED, {"error": str(error)}))
         except BridleError as error:
             ended = Ended(StopNote(StopReason.CONFIG_INVALID, {"error": str(error)}), error=error)
         except Exception as error:  # noqa: BLE001 - a flow's own code may raise anything: the door closes the run
@@ -62,7 +62,7 @@ class Runner:
         """Write the end. When even that cannot be written, the run ends `control_unavailable` for its caller."""
         try:
             await close_run(self._gateway.store, self._gateway.world, live, ended.note, ended.said)
-        except ControlUnavailable as error:
+        except (ControlUnavailable, Fenced, BadRow) as error:
             return Ended(StopNote(StopReason.CONTROL_UNAVAILABLE, {"error": str(error)}), ended.said, error)
         note = live.state.stop
         assert note is not None
