@@ -24,7 +24,7 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "manager", "core", "m
 CATCHES_EVERYTHING = {
     ("src/bridle/rules/checks.py", "decide"): "an objection that cannot be evaluated is an objection",
     ("src/bridle/gateway/perform.py", "_said"): "even the message of an exception is foreign code",
-    ("src/bridle/gateway/threads.py", "in_thread"): "what a plain function raises is raised again where it is waited for",
+    ("src/bridle/gateway/threads.py", "in_thread"): "what a plain function raises is raised where it is waited for",
     ("src/bridle/runs/blocking.py", "_carried"): "what a run raises is raised again in the thread of its caller",
     ("src/bridle/store/sqlite.py", "_ran"): "the failure of one job of a batch goes back to its caller alone",
     ("src/bridle/runs/runner.py", "drive"): "the door of a flow: its code may raise anything, and the run ends",

@@ -95,7 +95,7 @@ class Gateway:
         """One admitted call to its end; another attempt is another admission."""
         permit = permit_for(live, proposal, answer, self.world.now())
         live.unsent.discard(answer.call)
-        outcome: Outcome = failure_of(proposal, NOBODY_WAITED)
+        outcome: Outcome | None = None
         try:
             done = await attempt(permit, live, proposal, answer, self.world)
             live.pending.append(done.settlement)
@@ -114,7 +114,8 @@ class Gateway:
                 live.pending.append(ended_early(live, proposal, answer, permit, self.world.now()))
             raise
         finally:
-            live.came_down(answer.call, proposal, outcome, self.world.now())
+            told = outcome if outcome is not None else failure_of(proposal, NOBODY_WAITED)
+            live.came_down(answer.call, proposal, told, self.world.now())
         return outcome
 
     async def settle(self, live: Live) -> None:

@@ -15,8 +15,9 @@ def is_looping(recent: Sequence[Progress], tool: ToolName, args: Digest, turn: i
         return False  # a twin of the same turn is a duplicate, not a repetition
     if any(p.result == REUSED for p in recent):
         recent = _with_results(recent)
+    found = [p for p, before in zip(recent, (None, *recent), strict=False) if not _is_twin(p, before)]
     return any(
-        _repeats_calls(recent, tool, args, length) or _repeats_results(recent, tool, length)
+        _repeats_calls(recent, tool, args, length) or _repeats_results(found, tool, length)
         for length in range(1, LONGEST_CYCLE + 1)
     )
 
@@ -49,7 +50,6 @@ def _repeats_calls(recent: Sequence[Progress], tool: ToolName, args: Digest, len
 def _repeats_results(recent: Sequence[Progress], tool: ToolName, length: int) -> bool:
     """The same results over and over, with whatever arguments; writes and failures are judged elsewhere."""
     needed = REPEATS * length
-    recent = [p for p, before in zip(recent, (None, *recent), strict=False) if not _is_twin(p, before)]
     tail = recent[-needed:] if needed <= len(recent) else ()
     if not tail or tail[-length].tool != tool or any(p.is_write or p.result in ("", REUSED) for p in tail):
         return False

@@ -186,12 +186,12 @@ def apply(state: RunState | None, event: Event) -> RunState:
         case CallRefused():
             return _refused(state, event)
         case CallVoided():
-            return _closed(state, event.call, {}).with_(seq=state.seq + 1, last_at=event.at)
+            return _closed(state, event.call, {}, seq=state.seq + 1, last_at=event.at)
         case CallInDoubt():
             opened = _open(state, event.call)
-            closed = _closed(state, event.call, _paid(opened.hold))
             doubts = {**state.in_doubt, event.call: opened.tool}
-            return closed.with_(seq=state.seq + 1, last_at=event.at, in_doubt=doubts)
+            paid = _paid(opened.hold)
+            return _closed(state, event.call, paid, seq=state.seq + 1, last_at=event.at, in_doubt=doubts)
         case StepEntered():
             return _entered(state, event)
         case RunResumed():
@@ -263,15 +263,16 @@ def _admitted(state: RunState, event: CallAdmitted) -> RunState:
 
 
 def _settled(state: RunState, event: CallSettled) -> RunState:
-    call = _open(state, event.call)
-    closed = _closed(state, event.call, event.used)
-    recent = closed.recent
+    call, recent = _open(state, event.call), state.recent
     if call.kind is CallKind.TOOL:
         result = Digest("") if event.failure else event.result
         progress = Progress(call.tool, call.args, result, call.turn, call.effect is Effect.WRITE)
         recent = _remember(state, progress)
     usable = event.failure is None
-    return closed.with_(
+    return _closed(
+        state,
+        event.call,
+        event.used,
         seq=state.seq + 1,
         last_at=event.at,
         recent=recent,
@@ -305,17 +306,14 @@ def _paid(hold: Amounts) -> dict[Unit, int]:
     return {unit: amount for unit, amount in hold.items() if unit not in (IN_FLIGHT, BYTES_OBSERVED)}
 
 
-def _closed(state: RunState, call: CallId, used: Amounts) -> RunState:
-    """A call leaves the open ones: what it held goes back, what it used is paid."""
+def _closed(state: RunState, call: CallId, used: Amounts, **changes: object) -> RunState:
+    """A call leaves the open ones: what it held goes back, what it used is paid; with whatever else changes."""
     opened = _open(state, call)
-    in_node = bool(state.limits) and opened.entered == state.entered
-    return state.with_(
-        held=minus(state.held, opened.hold),
-        used=plus(state.used, used),
-        node_held=minus(state.node_held, opened.hold) if in_node else state.node_held,
-        node_used=plus(state.node_used, used) if in_node else state.node_used,
-        open_calls={other: kept for other, kept in state.open_calls.items() if other != call},
-    )
+    if state.limits and opened.entered == state.entered:
+        changes["node_held"] = minus(state.node_held, opened.hold)
+        changes["node_used"] = plus(state.node_used, used)
+    rest = {other: kept for other, kept in state.open_calls.items() if other != call}
+    return state.with_(held=minus(state.held, opened.hold), used=plus(state.used, used), open_calls=rest, **changes)
 
 
 def _remember(state: RunState, progress: Progress) -> tuple[Progress, ...]:
