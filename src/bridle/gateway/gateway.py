@@ -14,6 +14,7 @@ from bridle.gateway.seats import Seats
 from bridle.gateway.settlement import Settlement, bulkhead, settle
 from bridle.gateway.together import together
 from bridle.gateway.toolbox import Toolbox
+from bridle.gateway.twins import came_down, took_off, twin_of
 from bridle.gateway.world import World
 from bridle.rules.call import CallKind
 from bridle.rules.decision import Admit, Deny, Halt, Hold, Later, Reuse
@@ -66,7 +67,7 @@ class Gateway:
         self._landed(live, pending)
         for proposal, answer in zip(proposals, answers, strict=True):
             if isinstance(answer.answer, Admit):
-                live.took_off(answer.call, proposal, answer.at)
+                took_off(live, answer.call, proposal, answer.at)
         return answers
 
     async def _answered(self, live: Live, proposal: Proposal, answer: Answer) -> Outcome:
@@ -77,7 +78,7 @@ class Gateway:
             case Admit():
                 return await self._carried_out(live, proposal, answer)
             case Reuse(of=of):
-                outcome = await live.twin_of(proposal, of)
+                outcome = await twin_of(live, proposal, of)
                 if outcome is not None:
                     return outcome
                 (again,) = await self._admit(live, [proposal])  # nothing was left of it a moment later
@@ -115,7 +116,7 @@ class Gateway:
             raise
         finally:
             told = outcome if outcome is not None else failure_of(proposal, NOBODY_WAITED)
-            live.came_down(answer.call, proposal, told, self.world.now())
+            came_down(live, answer.call, proposal, told, self.world.now())
         return outcome
 
     async def settle(self, live: Live) -> None:
@@ -176,7 +177,7 @@ class Gateway:
             if answer.call in live.unsent and answer.call in live.flying:
                 live.unsent.discard(answer.call)
                 live.pending.append(unsent(live, proposal, answer.call, self.world.now()))
-                live.came_down(answer.call, proposal, failure_of(proposal, NOBODY_WAITED), self.world.now())
+                came_down(live, answer.call, proposal, failure_of(proposal, NOBODY_WAITED), self.world.now())
 
     async def _wait(self, live: Live, proposal: Proposal, later: Later) -> None:
         """Until a far end's Retry-After is over, or until a seat may be free."""

@@ -2,18 +2,14 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from bridle.gateway.outcome import Observation, Outcome
+from bridle.gateway.outcome import Outcome
 from bridle.gateway.settlement import Settlement
 from bridle.rules.call import CallKind
 from bridle.rules.data import data
 from bridle.rules.names import CallId, Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import Policy
 from bridle.rules.run import RunState
-
-if TYPE_CHECKING:
-    from bridle.gateway.proposal import Proposal
 
 MemoryKey = tuple[CallKind, ToolName, Digest, int]  # the last is the how-manieth of its step
 
@@ -76,29 +72,3 @@ class Live:
         """A new step begins: its proposals are counted afresh."""
         self.node = node
         self.ordinals.clear()
-
-    def took_off(self, call: CallId, proposal: "Proposal", at: Millis) -> None:
-        """A call is on its way: twins wait for its outcome."""
-        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.flying[call] = Flying(proposal.tool, at, outcome)
-        self.seen[proposal.tool, proposal.args] = Seen(call, at, None)
-
-    def came_down(self, call: CallId, proposal: "Proposal", outcome: Outcome, at: Millis) -> None:
-        """Its outcome is here. Only ok observations are reused; a write makes every earlier reading old."""
-        flying = self.flying.pop(call)
-        if not flying.outcome.done():
-            flying.outcome.set_result(outcome)
-        key = (proposal.tool, proposal.args)
-        if proposal.is_write:
-            self.seen.clear()
-        elif isinstance(outcome, Observation) and proposal.is_reusable:
-            self.seen[key] = Seen(outcome.call, at, outcome)
-        else:
-            self.seen.pop(key, None)
-
-    async def twin_of(self, proposal: "Proposal", of: CallId) -> Outcome | None:
-        """The outcome of an identical call, which may still be on its way; None when nothing is left of it."""
-        if of in self.flying:
-            return await asyncio.shield(self.flying[of].outcome)
-        seen = self.seen.get((proposal.tool, proposal.args))
-        return seen.outcome if seen is not None and seen.call == of else None
