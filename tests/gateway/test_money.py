@@ -128,15 +128,42 @@ def test_a_model_that_takes_more_than_its_bound_is_paid_in_full_and_halts_the_ru
     assert len(model.asked) == 1
 
 
+def test_a_model_that_took_more_than_its_bound_is_asked_by_no_other_run() -> None:
+    model = Says(said("hello", usage=Usage(10, 1_000_000)))
+    policy = allowing(models={"m": ModelPrice(1_000, 1_000, max_output=100)})
+    flow = Flow("answers")
+    flow.investigate("ask", model="m", goal="?", tools=[])
+
+    async def story(loop: VirtualLoop) -> list[StopReason]:
+        async with Bridle(policy, ":memory:", models={"m": model}, world=virtual_world(loop)) as b:
+            return [why(await b.run(flow, {"n": n})) for n in range(3)]
+
+    assert run_virtual(story) == [StopReason.PRICE_UNKNOWN] * 3
+    assert len(model.asked) == 1
+
+
+def test_a_run_that_finishes_is_shown_a_quarter_of_what_tools_say() -> None:
+    policy = allowing("kb.read", limits=Limits(max_tool_calls=10))
+
+    async def story(b: Bridle, loop: VirtualLoop) -> None:
+        b.declare("kb.read", FakeTool({"doc": int}, *(Returns(f"{n}" * 8_000) for n in range(10))), show_bytes=4_000,
+                  effect="read")  # fmt: skip
+        async with b.attach(agent="a") as run:
+            sizes = [len((await run.call("kb.read", {"doc": n})).text.encode()) for n in range(10)]
+            assert all(3_000 < size <= 4_000 for size in sizes[:7])
+            assert all(500 < size <= 1_000 for size in sizes[8:])
+
+    virtually(story, policy)
+
+
 @pytest.mark.parametrize("calls", [30, 64])
 def test_parallel_calls_of_a_reply_with_one_id_against_15_perform_15(calls: int) -> None:
     model = Says(uses(*(("kb.read", f'{{"doc": {n}}}') for n in range(calls))), said("partly"))
     result, _, tool = investigated(model)
     assert (why(result), result.tool_calls, len(tool.calls)) == (StopReason.MAX_TOOL_CALLS, 15, 15)
-    if calls == 30:  # 64 answers do not fit into the last request, and then there is none
-        assert result.partial == "partly"
-        answers = [message.answers for message in model.asked[-1].messages if message.answers]
-        assert len(set(answers)) == len(answers) == calls
+    assert result.partial == "partly"
+    answers = [message.answers for message in model.asked[-1].messages if message.answers]
+    assert len(set(answers)) == len(answers) == calls
 
 
 @pytest.mark.parametrize(

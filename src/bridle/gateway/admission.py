@@ -1,6 +1,6 @@
 """The first half of a call: everything is read, decided and written down in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from bridle.gateway.live import Live
 from bridle.gateway.proposal import ModelWish, Proposal
@@ -39,6 +39,7 @@ class Admission:
     now: Millis
     pending: Sequence[Settlement] = ()
     attempt: int = 1
+    overran: Collection[str] = ()  # models that took more than they declared: their price is not known any more
 
     def __call__(self, tx: Transaction) -> tuple[list[Answer], RunState]:
         party = party_of(self.live)
@@ -87,7 +88,8 @@ class Admission:
             tool=tool,
             misfit=proposal.misfit,
             broken_rule=proposal.broken_rule,
-            unpriced=isinstance(proposal.wish, ModelWish) and proposal.wish.ceiling is None,
+            unpriced=isinstance(proposal.wish, ModelWish)
+            and (proposal.wish.ceiling is None or proposal.tool in self.overran),
             switch=tx.switch(party.tenant),
             health=tx.health(party.tenant, proposal.dependency),
             twin=self._twin(proposal, fresh) if self.attempt == 1 else None,

@@ -20,7 +20,7 @@ from bridle.gateway.toolbox import Ruled
 from bridle.gateway.world import World
 from bridle.rules.budget import beyond
 from bridle.rules.call import CallKind, Purpose
-from bridle.rules.checks import out_of_time, step_out_of_time
+from bridle.rules.checks import out_of_time, step_out_of_time, wraps_up
 from bridle.rules.data import data
 from bridle.rules.events import CallInDoubt, CallSettled, CallVoided
 from bridle.rules.failure import CallFailed, FailureKind
@@ -157,11 +157,12 @@ def _tool_attempt(live: Live, proposal: Proposal, answer: Answer, performed: Per
     tool = ruled.tool
     paid = _paid(proposal)
     if failed is None:
-        judged = judge(performed.value, ruled, live.run, answer.call)
+        shown = tool.show_bytes // 4 if wraps_up(live.state, live.node.limits, at) else tool.show_bytes
+        judged = judge(performed.value, ruled, live.run, answer.call, shown)
         if judged.observation is not None:
             ending = CallSettled(
                 at, answer.call, {**paid, BYTES_OBSERVED: len(judged.kept)}, keyed(live.salt, judged.kept),
-                source=tool.source, confidentiality=tool.confidentiality,
+                source=tool.source, confidentiality=tool.confidentiality, shown=shown,
             )  # fmt: skip
             return Attempt(_settlement(live, proposal, ending, judged.kept), judged.observation)
         failed = judged.failed

@@ -39,6 +39,7 @@ class Gateway:
         self.world = world
         self._riding: dict[RunId, Live] = {}  # runs with settlements that wait for the next admission
         self._seats = Seats()
+        self._overran: set[str] = set()  # models that took more than they declared, until this process ends
 
     async def call(self, live: Live, wishes: Sequence[Wish]) -> list[Outcome]:
         """The outcomes of one turn, in order. All of its calls are admitted before any is performed.
@@ -62,7 +63,7 @@ class Gateway:
     async def _admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Answer]:
         """One transaction: what is pending is settled, then every proposal is decided."""
         pending = tuple(live.pending)
-        admission = Admission(live, proposals, self.world.now(), pending, attempt)
+        admission = Admission(live, proposals, self.world.now(), pending, attempt, self._overran)
         answers, live.state = await self.store.transact(admission)
         self._landed(live, pending)
         for proposal, answer in zip(proposals, answers, strict=True):
@@ -101,6 +102,8 @@ class Gateway:
             done = await attempt(permit, live, proposal, answer, self.world)
             live.pending.append(done.settlement)
             outcome = done.outcome
+            if done.settlement.overran:
+                self._overran.add(proposal.tool)
             if done.failed is not None and await self._goes_again(live, proposal, answer, done.failed):
                 (again,) = await self._admit(live, [proposal], answer.attempt + 1)
                 outcome = await self._answered(live, proposal, again)

@@ -20,8 +20,8 @@ class Judged:
     failed: CallFailed | None = None
 
 
-def judge(raw: object, ruled: Ruled, run: RunId, call: CallId) -> Judged:
-    """Strict value, schema, cap. An output that is not usable is a failure of the tool, never of the engine."""
+def judge(raw: object, ruled: Ruled, run: RunId, call: CallId, shown: int) -> Judged:
+    """Strict value, schema, cap at `shown` bytes. An unusable output is a failure of the tool, never of the engine."""
     tool = ruled.tool
     try:
         value = clean(raw, max_bytes=tool.max_bytes)
@@ -32,16 +32,16 @@ def judge(raw: object, ruled: Ruled, run: RunId, call: CallId) -> Judged:
         if errors:
             return _unusable(f"{tool.name} returned another form than it declared: {errors[0]}")
     kept = strict_json.canonical(value)
-    return Judged(observe(value, kept, ruled, run, call), kept)
+    return Judged(observe(value, kept, ruled, f"artifact:{run}/{call}", shown), kept)
 
 
-def observe(value: Json, kept: bytes, ruled: Ruled, run: RunId, call: CallId) -> Observation:
+def observe(value: Json, kept: bytes, ruled: Ruled, handle: str, shown: int) -> Observation:
     """The observation of a value; also of one that was kept before a crash."""
-    tool, handle = ruled.tool, f"artifact:{run}/{call}"
+    tool = ruled.tool
     text = value if isinstance(value, str) else kept.decode()
-    shown = excerpt(text, max_bytes=max(tool.show_bytes, MIN_BYTES), handle=handle)
+    part = excerpt(text, max_bytes=max(shown, MIN_BYTES), handle=handle)
     label = Label(tool.name, tool.source, tool.confidentiality)
-    return Observation(value, shown.text, shown.truncated, handle, label, call)
+    return Observation(value, part.text, part.truncated, handle, label, CallId(handle.rpartition("/")[2]))
 
 
 def _unusable(why: str) -> Judged:

@@ -38,6 +38,7 @@ class Remembered:
 
     call: CallId
     kept: bytes
+    shown: int  # bytes of it that the model was shown at most
 
 
 @dataclass(slots=True)

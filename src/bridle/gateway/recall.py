@@ -27,7 +27,7 @@ def recall(live: Live, proposal: Proposal) -> Outcome | None:
     if proposal.ruled is None:
         return None
     value = strict_json.parse(known.kept, max_bytes=len(known.kept) + 1)
-    return observe(value, known.kept, proposal.ruled, live.run, known.call)
+    return observe(value, known.kept, proposal.ruled, f"artifact:{live.run}/{known.call}", known.shown)
 
 
 def kept_reply(reply: ModelReply) -> bytes:

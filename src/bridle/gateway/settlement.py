@@ -25,6 +25,11 @@ class Settlement:
     seat: Account | None = None  # the bulkhead itself
 
     @property
+    def overran(self) -> bool:
+        """Whether the far end took more than it had declared."""
+        return isinstance(self.ending, CallSettled) and bool(self.ending.overrun)
+
+    @property
     def call(self) -> CallId:
         """Which call."""
         return self.ending.call

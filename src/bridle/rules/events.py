@@ -112,6 +112,7 @@ class CallSettled:
     confidentiality: Confidentiality = Confidentiality.PUBLIC
     overrun: Amounts = field(default_factory=dict)  # what the far end took beyond its declared bound
     asked: int = 0  # of a model call: how many tool calls it asked for
+    shown: int = 0  # of a tool call: how many bytes of its result a model was shown at most
 
 
 @data

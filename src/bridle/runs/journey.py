@@ -249,6 +249,7 @@ async def take_over(store: Store, world: World, run: RunId, policy: Policy) -> L
 def remember(store: Store, live: Live) -> None:
     """Every call of the step the run is in, by what it was; its turn counter stands where the step began."""
     admitted: dict[CallId, CallAdmitted] = {}
+    shown: dict[CallId, int] = {}
     for entry in store.journal(live.run):
         match entry.event:
             case StepEntered():
@@ -258,17 +259,18 @@ def remember(store: Store, live: Live) -> None:
                 admitted[call] = entry.event
             case CallSettled(call=call, failure=None):
                 event = admitted[call]
-                _keep(store, live, (event.kind, event.tool, event.args, event.ordinal), call)
+                shown[call] = entry.event.shown
+                _keep(store, live, (event.kind, event.tool, event.args, event.ordinal), call, shown[call])
             case CallReused(tool=tool, args=args, ordinal=ordinal, of=of):
-                _keep(store, live, (CallKind.TOOL, tool, args, ordinal), of)
+                _keep(store, live, (CallKind.TOOL, tool, args, ordinal), of, shown.get(of, 0))
             case _:
                 pass
 
 
-def _keep(store: Store, live: Live, key: MemoryKey, call: CallId) -> None:
+def _keep(store: Store, live: Live, key: MemoryKey, call: CallId, shown: int) -> None:
     kept = store.payload(live.run, f"{call}.result")
     if kept is not None:
-        live.remembered[key] = Remembered(call, kept)
+        live.remembered[key] = Remembered(call, kept, shown)
 
 
 def kept_state(store: Store, live: Live) -> object:
