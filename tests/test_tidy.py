@@ -23,6 +23,7 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "manager", "core", "m
 # (module, function): why it may catch everything and go on (who ends with a bare `raise` does not go on)
 CATCHES_EVERYTHING = {
     ("src/bridle/rules/checks.py", "decide"): "an objection that cannot be evaluated is an objection",
+    ("src/bridle/gateway/perform.py", "perform_here"): "what a client raised is translated, or raised again",
     ("src/bridle/gateway/perform.py", "_said"): "even the message of an exception is foreign code",
     ("src/bridle/gateway/threads.py", "in_thread"): "what a plain function raises is raised where it is waited for",
     ("src/bridle/runs/blocking.py", "_carried"): "what a run raises is raised again in the thread of its caller",

@@ -10,7 +10,7 @@ from bridle.gateway.context import CallContext
 from bridle.gateway.judge import judge
 from bridle.gateway.live import Live
 from bridle.gateway.outcome import Outcome, Refusal, Replied
-from bridle.gateway.perform import Performed, Permit, perform
+from bridle.gateway.perform import Performed, Permit, perform, perform_here
 from bridle.gateway.proposal import ModelWish, Proposal, ToolWish
 from bridle.gateway.recall import kept_reply
 from bridle.gateway.schemas import BadArguments, coerce
@@ -85,7 +85,9 @@ class Attempt:
 
 async def attempt(permit: Permit, live: Live, proposal: Proposal, answer: Answer, world: World) -> Attempt:
     """Perform and judge; every failure of the world comes back as a value."""
-    performed = await perform(permit, _work(permit, live, proposal, answer), world.now())
+    ours = isinstance(proposal.wish, ModelWish) and not proposal.wish.is_foreign
+    carry_out = perform_here if ours else perform
+    performed = await carry_out(permit, _work(permit, live, proposal, answer), world.now())
     at = world.now()
     cut = permit.is_cut and performed.failed is not None and performed.failed.kind is FailureKind.TIMEOUT
     if cut:
@@ -114,10 +116,8 @@ def _work(
             raise PolicyNotPinned(f"the request to {wish.request.model} does not begin with its policy")
         left = Millis(max(permit.until - answer.at, 1))
         return lambda: _waited(wish.work(left))
-    first = (
-        f"{live.run}/{live.state.entered}/{proposal.args}/{proposal.ordinal}"  # the same for every attempt of one call
-    )
-    context = CallContext(live.run, answer.call, live.tenant, first, answer.attempt, permit.until)
+    proposed = f"{live.run}/{live.state.entered}/{proposal.tool}/{proposal.args}/{proposal.ordinal}"
+    context = CallContext(live.run, answer.call, live.tenant, proposed, answer.attempt, permit.until)
     return _tool_work(wish, proposal, context)
 
 

@@ -1,7 +1,7 @@
 """The one place where a tool or a model is really called: with a permit, under a deadline, nothing around it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
 from bridle.gateway.cleaning import legible
@@ -43,8 +43,7 @@ async def perform(permit: Permit, work: Callable[[], Coroutine[object, object, o
     permit.use()
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
-    task = loop.create_task(work())
-    task.add_done_callback(lambda _: _end(over))
+    task = loop.create_task(_announced(work, over))
     seconds = max(permit.until - now, 0) / 1_000
     watchdog = loop.call_later(seconds, _end, over)
     try:
@@ -62,23 +61,48 @@ async def perform(permit: Permit, work: Callable[[], Coroutine[object, object, o
     return _result(task)
 
 
+async def perform_here(permit: Permit, work: Callable[[], Awaitable[object]], now: Millis) -> Performed:
+    """One attempt of one of our own clients, in the caller's task: its port promises that a cancellation ends it.
+
+    A task of its own costs a seventh of a call; what is not ours gets one (`perform`).
+    """
+    permit.use()
+    try:
+        async with asyncio.timeout(max(permit.until - now, 0) / 1_000):
+            return Performed(await work())
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - translated, or raised again
+        return Performed(failed=_translated(error))
+
+
+async def _announced(work: Callable[[], Coroutine[object, object, object]], over: "asyncio.Future[None]") -> object:
+    """Wakes who waits from inside the task: a callback on the task would wake him one pass of the loop later."""
+    try:
+        return await work()
+    finally:
+        _end(over)
+
+
 def _result(task: asyncio.Task[object]) -> Performed:
-    """Translate, once, whatever foreign code did."""
     if task.cancelled():
         return Performed(failed=CallFailed(FailureKind.CRASHED, "the call was cancelled from inside"))
     error = task.exception()
-    if error is None:
-        return Performed(task.result())
+    return Performed(task.result()) if error is None else Performed(failed=_translated(error))
+
+
+def _translated(error: BaseException) -> CallFailed:
+    """What foreign code raised, translated once. A stop or an interrupt is not ours to keep and is raised again."""
     if isinstance(error, CallFailed):
         error.message = legible(str(error.message))
-        return Performed(failed=error)
+        return error
     if isinstance(error, TimeoutError):
-        return Performed(failed=CallFailed(FailureKind.TIMEOUT, _said(error)))
+        return CallFailed(FailureKind.TIMEOUT, _said(error))
     if isinstance(error, ConnectionError):
-        return Performed(failed=CallFailed(FailureKind.UNAVAILABLE, _said(error)))
+        return CallFailed(FailureKind.UNAVAILABLE, _said(error))
     if isinstance(error, Exception | GeneratorExit):
-        return Performed(failed=CallFailed(FailureKind.CRASHED, _said(error)))
-    raise error  # a Stop, an interrupt: not ours to keep
+        return CallFailed(FailureKind.CRASHED, _said(error))
+    raise error
 
 
 def _said(error: BaseException) -> str:

@@ -61,6 +61,7 @@ class ModelWish:
     cost: Callable[[Usage], UsdNanos]
     purpose: Purpose = Purpose.WORK
     timeout: Millis = Millis(120_000)
+    is_foreign: bool = False  # somebody else's client performs it
 
 
 Wish = ToolWish | ModelWish

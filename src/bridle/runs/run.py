@@ -121,7 +121,9 @@ class Run:
             return seat.model.complete(sent, timeout=left)
 
         cost = seat.price.cost if seat.price is not None else _no_price
-        (outcome,) = await self._gateway.call(live, [ModelWish(sent, work, ceiling, cost, purpose)])
+        (outcome,) = await self._gateway.call(
+            live, [ModelWish(sent, work, ceiling, cost, purpose, is_foreign=perform is not None)]
+        )
         live.asked = len(outcome.reply.uses) if isinstance(outcome, Replied) else 0
         return outcome
 

@@ -130,8 +130,7 @@ class SqliteStore:
         db = self._write
         for run, stored in work.runs.items():
             work.runs[run] = _save_run(db, stored)
-        for run, seq, body, hash_, kept_as, kept in work.lines:
-            db.execute(_INSERT_EVENT, (work.runs[run].no, seq, body, hash_, kept_as, kept))
+        db.executemany(_INSERT_EVENT, [(work.runs[line[0]].no, *line[1:]) for line in work.lines])
         for digest, canonical in work.policies.items():
             if digest not in self._policies:
                 db.execute(SQL["insert_policy"], (digest, canonical))
