@@ -28,7 +28,7 @@ from bridle.runs import journey
 from bridle.runs import state as states
 from bridle.runs.attach import Attachment
 from bridle.runs.blocking import BlockingAttachment, LoopThread
-from bridle.runs.charter import Charter, Request
+from bridle.runs.charter import Charter, RunRequest
 from bridle.runs.ended import Ended
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult, read_result, spent_by
@@ -107,6 +107,8 @@ class Bridle:
 
     def register(self, flow: Flow) -> Flow:
         """Make a flow known, so that its open runs are resumed when the house opens. Raises BadFlow."""
+        if not isinstance(flow, Flow):
+            raise BridleError(f"a run needs a Flow, not {type(flow).__name__}")
         flow.check()
         self._flows[flow.name, flow.version] = flow
         return flow
@@ -176,7 +178,7 @@ class Bridle:
         runner = Runner(self.gateway, self._desk)
         policy = self._charter.of(tenant, flow.name)
         words, state, problem = states.read(flow.state, given)
-        opening = self._charter.opening(Request("flow", flow.name, flow.version, tenant, by, key or "", words))
+        opening = self._charter.opening(RunRequest("flow", flow.name, flow.version, tenant, by, key or "", words))
         if problem is not None:
             return await self._rejected(opening, problem)
         opening = replace(opening, finalise=runner.reserve(flow, policy))
@@ -258,7 +260,7 @@ class Bridle:
         async def opened() -> tuple[Live, Run]:
             await self.open()
             key_or_fresh = key or self._world.fresh(16).hex()  # a foreign loop is never joined by chance
-            opening = self._charter.opening(Request("attach", agent, "", tenant, by, key_or_fresh, task.encode()))
+            opening = self._charter.opening(RunRequest("attach", agent, "", tenant, by, key_or_fresh, task.encode()))
             found = await journey.open_run(self.store, self._world, opening, None)
             if isinstance(found, RunState):
                 if found.phase is not Phase.STOPPED:
@@ -391,6 +393,8 @@ def _policy(given: str | Path | Mapping[str, object] | Policy | None) -> Policy:
         return given
     if given is None:
         return Policy()
+    if not isinstance(given, str | Path | Mapping):
+        raise BridleError(f"a policy is a path, a mapping or a Policy, not {type(given).__name__}")
     from bridle.config import load_policy
 
     return load_policy(given if isinstance(given, Mapping) else Path(given)).policy

@@ -39,7 +39,7 @@ def test_the_demo_shows_four_things_that_happened(empty_folder: Path) -> None:
         "The run used all its tool calls (15 of 15).",
         "The other 2 presses joined the run that was open.",
         "The tool browser.open is not available. Try again later.",
-        "notes.write -> refused: policy_denied. The policy refused a call of notes.write (approval_required).",
+        "notes.write writes, and nobody has approved it (approval_required).",
         "Nothing was written: there is no .bridle/notes.",
         'bridle run "your question" --docs handbook',
     ):

@@ -2,10 +2,8 @@
 
 from dataclasses import replace
 
-import pytest
-
 from bridle.rules.call import Call, Purpose
-from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Reuse, stop_of
+from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Reuse
 from bridle.rules.failure import FailureKind
 from bridle.rules.health import OPENS_AFTER, WELL, Health
 from bridle.rules.names import (
@@ -302,15 +300,3 @@ def test_a_held_call_reserves_nothing() -> None:
         0s    mail.send to=ann                     hold approval_required
     """)
     assert (dict(house.run.held), house.balances) == ({}, {})
-
-
-@pytest.mark.parametrize(
-    "objection",
-    [
-        Deny(StopReason.TOOL_DENIED, {"tool": "x"}),
-        Halt(StopReason.MAX_STEPS, {"limit": 3}, Level.NODE),
-        Later(Millis(1), StopReason.RATE_LIMITED, {"tool": "x"}),
-    ],
-)
-def test_a_stop_keeps_the_reason_and_the_detail_of_its_objection(objection: Deny | Halt | Later) -> None:
-    assert stop_of(objection) == StopNote(objection.reason, objection.detail)

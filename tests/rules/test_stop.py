@@ -86,7 +86,7 @@ SAID: dict[str, tuple[Detail, str]] = {
     "killed": ({"level": "writes"}, "The kill switch is on (writes)."),
     "worker_lost": ({}, "The process that ran this died, and its loop was not bridle's to resume."),
     "run_expired": ({}, "The run waited for too long."),
-    "credentials_invalid": ({"tool": "kb.read"}, "The credentials for kb.read were not accepted."),
+    "credentials_invalid": ({"tool": "kb.read", "error": "401"}, "The credentials for kb.read were not accepted: 401."),
     "tenant_suspended": ({}, "The tenant is suspended."),
     "config_invalid": ({"error": "no model"}, "The set-up is not valid: no model."),
     "control_unavailable": (
@@ -175,3 +175,19 @@ def test_among_no_stops_none_is_strongest() -> None:
 def test_a_status_is_the_end_of_some_reason_but_for_waiting() -> None:
     assert {row.status for row in STOPS.values()} == set(Status) - {Status.WAITING}
     assert {row.retry for row in STOPS.values()} == set(Retry)
+
+
+@pytest.mark.parametrize(
+    ("reason", "rule", "text"),
+    [
+        ("tool_denied", "unknown", "No tool mail.send is declared here."),
+        ("tool_denied", "allowlist", "The tool mail.send is not allowed here."),
+        ("policy_denied", "arguments", "The arguments of mail.send do not have its form: $.to is missing."),
+        ("policy_denied", "approval_required", "mail.send writes, and nobody has approved it (approval_required)."),
+        ("policy_denied", "wrap_up", "The policy refused a call of mail.send (wrap_up)."),
+    ],
+)
+def test_the_rule_that_fired_has_words_of_its_own(reason: str, rule: str, text: str) -> None:
+    note = StopNote(StopReason(reason), {"tool": "mail.send", "rule": rule, "error": "$.to is missing"})
+    assert note.text() == text
+    assert "{" not in note.advice or "require_approval" in note.advice

@@ -4,7 +4,7 @@ import json
 
 from bridle.cli.screen import Screen, Span, bad, bold, counted, dim, doubtful, duration, good
 from bridle.rules.names import ACTIVE_MS, MODEL_CALLS, STEPS, TOKENS_IN, TOKENS_OUT, USD_NANO, show_usd
-from bridle.rules.stop import STOPS, Retry, Status, StopNote, StopReason
+from bridle.rules.stop import Retry, Status, StopNote, StopReason
 from bridle.rules.strict_json import Json
 from bridle.runs.result import RunResult
 
@@ -49,11 +49,8 @@ def heading(stop: StopNote | None) -> tuple[Span, ...]:
 
 def advice(stop: StopNote) -> list[str]:
     """What to do now, and who does it."""
-    template = stop.row.advice
-    who = f" ({stop.who})" if stop.who and template != STOPS[StopReason.OK].advice else ""
-    for key, value in stop.detail.items():
-        template = template.replace("{" + key + "}", str(value))
-    return [line for line in (f"{template}{who}", AGAIN[stop.retry]) if line]
+    who = f" ({stop.who})" if stop.who and stop.reason is not StopReason.OK else ""
+    return [line for line in (f"{stop.advice}{who}", AGAIN[stop.retry]) if line]
 
 
 def spent(result: RunResult) -> str:

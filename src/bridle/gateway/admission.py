@@ -9,7 +9,7 @@ from bridle.rules.call import Call, Purpose
 from bridle.rules.checks import Snapshot, decide
 from bridle.rules.data import data
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
-from bridle.rules.events import CallAdmitted, CallRefused, CallReused, Event, RunHalted
+from bridle.rules.events import CallAdmitted, CallRefused, CallReused, RunHalted
 from bridle.rules.names import CallId, Digest, Effect, Millis, ToolName
 from bridle.rules.policy import Enforcement, Level
 from bridle.rules.run import Phase, RunState
@@ -21,7 +21,7 @@ _NEVER_LET_PASS = (StopReason.KILLED, StopReason.CONTROL_UNAVAILABLE)
 
 
 @data
-class Answer:
+class Verdict:
     """The decision on a proposal, under the id that the call was given."""
 
     call: CallId
@@ -41,7 +41,7 @@ class Admission:
     attempt: int = 1
     overran: Collection[str] = ()  # models that took more than they declared: their price is not known any more
 
-    def __call__(self, tx: Transaction) -> tuple[list[Answer], RunState]:
+    def __call__(self, tx: Transaction) -> tuple[list[Verdict], RunState]:
         party = party_of(self.live)
         for settlement in self.pending:
             settle(tx, party, settlement)
@@ -51,7 +51,7 @@ class Admission:
 
     def _answer(
         self, tx: Transaction, party: Party, proposal: Proposal, fresh: dict[tuple[ToolName, Digest], CallId]
-    ) -> Answer:
+    ) -> Verdict:
         state = tx.state(party.run)
         call = Call(
             id=CallId(f"c{state.calls + 1}"),
@@ -69,7 +69,7 @@ class Admission:
         if isinstance(answer, Admit):
             fresh[proposal.tool, proposal.args] = call.id
             self.live.unsent.add(call.id)  # if this very commit is lost, the id means nothing
-        return Answer(call.id, answer, self.now, self.attempt)
+        return Verdict(call.id, answer, self.now, self.attempt)
 
     def _snapshot(
         self,
@@ -142,9 +142,9 @@ class Admission:
                 pass  # nothing happened yet; it is proposed again
             case Hold(rule=rule):
                 detail = {"tool": call.tool, "rule": rule}
-                self._refuse(tx, party, call, Deny(StopReason.POLICY_DENIED, detail), also)
+                self._refuse(tx, party, proposal, call, Deny(StopReason.POLICY_DENIED, detail), also)
             case Deny() | Halt():
-                self._refuse(tx, party, call, answer, also)
+                self._refuse(tx, party, proposal, call, answer, also)
         return answer
 
     def _reserve(
@@ -176,18 +176,20 @@ class Admission:
         if after is not seen.health:
             tx.set_health(party.tenant, proposal.dependency, after)
 
-    def _refuse(self, tx: Transaction, party: Party, call: Call, why: Deny | Halt, also: tuple[str, ...]) -> None:
+    def _refuse(
+        self, tx: Transaction, party: Party, proposal: Proposal, call: Call, why: Deny | Halt, also: tuple[str, ...]
+    ) -> None:  # fmt: skip
         node_over = isinstance(why, Halt) and why.level is Level.NODE
         is_new = tx.state(party.run).phase is Phase.OPEN
         refused = CallRefused(
             self.now, call.id, call.kind, call.tool, call.args, call.turn, why.reason, why.detail, also,
-            node_over=node_over, counts=isinstance(why, Deny),
+            node_over=node_over, counts=isinstance(why, Deny) and self.attempt == 1,
         )  # fmt: skip
-        events: list[Event] = [refused]
-        if isinstance(why, Halt) and not node_over and is_new:
-            events.append(RunHalted(self.now, why.reason, why.detail))
-        state = tx.append(party.run, party.epoch, events)
-        if is_new and isinstance(why, Deny) and state.refusals > self.live.node.max_refusals:
+        state = tx.append(party.run, party.epoch, [refused])
+        if proposal.kept_args:
+            tx.keep(party.run, f"{call.id}.args", proposal.kept_args)
+        ends = not node_over if isinstance(why, Halt) else state.refusals > self.live.node.max_refusals
+        if ends and is_new:
             tx.append(party.run, party.epoch, [RunHalted(self.now, why.reason, why.detail)])
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from types import MappingProxyType
 
-from bridle.gateway.admission import Answer
+from bridle.gateway.admission import Verdict
 from bridle.gateway.cleaning import legible
 from bridle.gateway.context import CallContext
 from bridle.gateway.judge import judge
@@ -18,6 +18,7 @@ from bridle.gateway.settlement import Ending, Settlement, bulkhead, concurrency_
 from bridle.gateway.threads import in_thread
 from bridle.gateway.toolbox import Ruled
 from bridle.gateway.world import World
+from bridle.models.port import PolicyNotPinned
 from bridle.rules.budget import beyond
 from bridle.rules.call import CallKind, Purpose
 from bridle.rules.checks import out_of_time, step_out_of_time, wraps_up
@@ -70,10 +71,6 @@ MODEL_REASONS = MappingProxyType(
 )
 
 
-class PolicyNotPinned(AssertionError):
-    """A model request without the pinned policy in front was about to leave; this is a bug of bridle."""
-
-
 @data
 class Attempt:
     """How one attempt ended."""
@@ -83,7 +80,7 @@ class Attempt:
     failed: CallFailed | None = None
 
 
-async def attempt(permit: Permit, live: Live, proposal: Proposal, answer: Answer, world: World) -> Attempt:
+async def attempt(permit: Permit, live: Live, proposal: Proposal, answer: Verdict, world: World) -> Attempt:
     """Perform and judge; every failure of the world comes back as a value."""
     ours = isinstance(proposal.wish, ModelWish) and not proposal.wish.is_foreign
     carry_out = perform_here if ours else perform
@@ -108,12 +105,12 @@ def _out_of_time(live: Live, proposal: Proposal, done: Attempt, at: Millis) -> A
 
 
 def _work(
-    permit: Permit, live: Live, proposal: Proposal, answer: Answer
+    permit: Permit, live: Live, proposal: Proposal, answer: Verdict
 ) -> Callable[[], Coroutine[object, object, object]]:
     wish = proposal.wish
     if isinstance(wish, ModelWish):
         if not is_pinned(wish.request):
-            raise PolicyNotPinned(f"the request to {wish.request.model} does not begin with its policy")
+            raise PolicyNotPinned(wish.request.model)
         left = Millis(max(permit.until - answer.at, 1))
         return lambda: _waited(wish.work(left))
     proposed = f"{live.run}/{live.state.entered}/{proposal.tool}/{proposal.args}/{proposal.ordinal}"
@@ -130,7 +127,7 @@ def _tool_work(
     declared = _ruled(proposal).declared
     function = declared.function
     if function is None:
-        raise AssertionError(f"{proposal.tool} was declared without a function and proposed without one")
+        raise AssertionError(f"{proposal.tool} has no function, and was admitted all the same")
 
     async def work() -> object:
         try:
@@ -152,7 +149,7 @@ async def _waited(work: Awaitable[object]) -> object:
     return await work
 
 
-def _tool_attempt(live: Live, proposal: Proposal, answer: Answer, performed: Performed, at: Millis) -> Attempt:
+def _tool_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: Performed, at: Millis) -> Attempt:
     ruled, failed = _ruled(proposal), performed.failed
     tool = ruled.tool
     paid = _paid(proposal)
@@ -180,7 +177,7 @@ def _is_in_doubt(failed: CallFailed) -> bool:
     return unknown and failed.happened is None
 
 
-def _model_attempt(live: Live, proposal: Proposal, answer: Answer, performed: Performed, at: Millis) -> Attempt:
+def _model_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: Performed, at: Millis) -> Attempt:
     wish = proposal.wish
     assert isinstance(wish, ModelWish)
     reply, failed = performed.value, performed.failed
@@ -240,7 +237,7 @@ def failure_of(proposal: Proposal, failed: CallFailed) -> Refusal:
     return Refusal(proposal.tool, TOOL_REASONS[failed.kind], {"tool": proposal.tool, "error": failed.message})
 
 
-def ended_early(live: Live, proposal: Proposal, answer: Answer, permit: Permit, at: Millis) -> Settlement:
+def ended_early(live: Live, proposal: Proposal, answer: Verdict, permit: Permit, at: Millis) -> Settlement:
     """Nobody waits any more: what was not sent goes back, what was sent is paid, a write that was sent is in doubt."""
     ending: Ending
     if not permit.is_used:
@@ -257,7 +254,7 @@ def unsent(live: Live, proposal: Proposal, call: CallId, at: Millis) -> Settleme
     return _settlement(live, proposal, CallVoided(at, call))
 
 
-def permit_for(live: Live, proposal: Proposal, answer: Answer, now: Millis) -> Permit:
+def permit_for(live: Live, proposal: Proposal, answer: Verdict, now: Millis) -> Permit:
     """An attempt ends with its own timeout, its step's deadline or the run's, whichever comes first."""
     wish, state = proposal.wish, live.state
     finalises = isinstance(wish, ModelWish) and wish.purpose is Purpose.FINALISE

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from bridle.gateway.admission import Admission, Answer, party_of
+from bridle.gateway.admission import Admission, Verdict, party_of
 from bridle.gateway.attempt import attempt, ended_early, failure_of, permit_for, unsent
 from bridle.gateway.live import Live
 from bridle.gateway.outcome import Outcome, Refusal
@@ -60,7 +60,7 @@ class Gateway:
         outcomes = iter(fresh)
         return [next(outcomes) if past is None else past for past in known]
 
-    async def _admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Answer]:
+    async def _admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
         """One transaction: what is pending is settled, then every proposal is decided."""
         pending = tuple(live.pending)
         admission = Admission(live, proposals, self.world.now(), pending, attempt, self._overran)
@@ -71,7 +71,7 @@ class Gateway:
                 took_off(live, answer.call, proposal, answer.at)
         return answers
 
-    async def _answered(self, live: Live, proposal: Proposal, answer: Answer) -> Outcome:
+    async def _answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome:
         while isinstance(answer.answer, Later):  # ends at the run's deadline: from then on the answer is a halt
             await self._wait(live, proposal, answer.answer)
             (answer,) = await self._admit(live, [proposal], answer.attempt)
@@ -93,7 +93,7 @@ class Gateway:
                 node = level is Level.NODE
                 return Refusal(proposal.tool, reason, detail, halts=not node, node_over=node)
 
-    async def _carried_out(self, live: Live, proposal: Proposal, answer: Answer) -> Outcome:
+    async def _carried_out(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome:
         """One admitted call to its end; another attempt is another admission."""
         permit = permit_for(live, proposal, answer, self.world.now())
         live.unsent.discard(answer.call)
@@ -174,7 +174,7 @@ class Gateway:
             for settlement in settled:
                 self._seats.free(settlement.seat)
 
-    def _drop_unsent(self, live: Live, proposals: Sequence[Proposal], answers: Sequence[Answer]) -> None:
+    def _drop_unsent(self, live: Live, proposals: Sequence[Proposal], answers: Sequence[Verdict]) -> None:
         """Calls that were admitted and then cancelled before they began: what they held goes back."""
         for proposal, answer in zip(proposals, answers, strict=True):
             if answer.call in live.unsent and answer.call in live.flying:
@@ -190,7 +190,7 @@ class Gateway:
         else:
             await self._seats.wait(bulkhead(live.tenant, proposal.tool), self.settle_all, left / 1_000)
 
-    async def _goes_again(self, live: Live, proposal: Proposal, answer: Answer, failed: CallFailed) -> bool:
+    async def _goes_again(self, live: Live, proposal: Proposal, answer: Verdict, failed: CallFailed) -> bool:
         """Whether there is to be another attempt; waits as long as it takes before it."""
         if not failed.kind.is_transient or proposal.is_write:
             return False

@@ -113,6 +113,8 @@ def _propose_tool(wish: ToolWish, live: Live, toolbox: Toolbox) -> Proposal:
     if ruled is None:
         closest = toolbox.closest(tool)
         misfit = misfit or (f"there is no tool {tool!r}; did you mean {closest}?" if closest else "")
+    elif ruled.declared.function is None and wish.work is None:
+        misfit = f"{wish.tool} was declared without a function; call it with `perform=`"
     elif not misfit:
         misfit = _first_error(ruled.declared.takes, arguments)
         broken_rule = _first_error(ruled.rule, arguments) if ruled.rule is not None else ""

@@ -5,7 +5,7 @@ from dataclasses import field
 from bridle.rules.data import data
 from bridle.rules.names import Amounts, CallId, Millis
 from bridle.rules.policy import Level
-from bridle.rules.stop import Detail, StopNote, StopReason
+from bridle.rules.stop import Detail, StopReason
 
 
 @data
@@ -64,8 +64,3 @@ class Decision:
 
     answer: Admit | Objection
     also: tuple[Objection, ...] = ()
-
-
-def stop_of(objection: Deny | Halt | Later) -> StopNote:
-    """The stop that a run ends with when this objection ends it."""
-    return StopNote(objection.reason, objection.detail)

@@ -201,7 +201,7 @@ STOPS: Mapping[StopReason, StopRow] = MappingProxyType({
     ),
     StopReason.CREDENTIALS_INVALID: _row(
         Status.FAILED, Retry.CHANGE, 403, "tenant admin",
-        "The credentials for {tool} were not accepted.", "Renew them, then send the request again.",
+        "The credentials for {tool} were not accepted: {error}.", "Renew them, then send the request again.",
     ),
     StopReason.TENANT_SUSPENDED: _row(
         Status.STOPPED, Retry.HUMAN, 403, "admin", "The tenant is suspended.", "Talk to the operator.",
@@ -222,6 +222,20 @@ STOPS: Mapping[StopReason, StopRow] = MappingProxyType({
         Status.STOPPED, Retry.HUMAN, 424, "operator",
         "Nobody knows whether {tool} took effect.", "Look at the far end before anything is sent again.",
         Precedence.WRITE_IN_DOUBT,
+    ),
+})  # fmt: skip
+
+
+_BY_RULE: Mapping[tuple[StopReason, str], tuple[str, str]] = MappingProxyType({
+    (StopReason.TOOL_DENIED, "unknown"): (
+        "No tool {tool} is declared here.", "Declare it with `@b.tool`, or correct its name.",
+    ),
+    (StopReason.POLICY_DENIED, "arguments"): (
+        "The arguments of {tool} do not have its form: {error}.", "Correct the call.",
+    ),
+    (StopReason.POLICY_DENIED, "approval_required"): (
+        "{tool} writes, and nobody has approved it (approval_required).",
+        "Approvals come with a later release; until then only `writes: {{require_approval: false}}` lets it write.",
     ),
 })  # fmt: skip
 
@@ -268,7 +282,21 @@ class StopNote:
     def text(self, lang: str = "en") -> str:
         """One sentence for the user. Only English exists; any other `lang` falls back to it."""
         del lang
-        return self.row.text.format_map(_Blanks({key: _shown(key, value) for key, value in self.detail.items()}))
+        return self._filled(self._words[0])
+
+    @property
+    def advice(self) -> str:
+        """What to do now, in one sentence."""
+        return self._filled(self._words[1])
+
+    @property
+    def _words(self) -> tuple[str, str]:
+        """The sentences of the row, or closer ones where the rule that fired is known."""
+        own = (self.row.text, self.row.advice)
+        return _BY_RULE.get((self.reason, str(self.detail.get("rule", ""))), own)
+
+    def _filled(self, template: str) -> str:
+        return template.format_map(_Blanks({key: _shown(key, value) for key, value in self.detail.items()}))
 
 
 def _shown(key: str, value: str | int) -> str:

@@ -51,10 +51,10 @@ def _ending(run: Run, live: Live, raised: BaseException | None) -> tuple[Ended, 
     if stop is not None:
         return Ended(stop.note, run.ended(OK).said), _only_stops(raised)
     if isinstance(raised, Denied):
-        return Ended(StopNote(raised.reason, raised.detail), run.ended(OK).said, raised), False
+        return Ended(StopNote(raised.reason, raised.detail), run.ended(OK).said), False
     if isinstance(raised, Exception):
-        return Ended(broken(raised, live), run.ended(OK).said, raised), False
-    return Ended(StopNote(StopReason.CANCELLED), run.ended(OK).said, raised), False
+        return Ended(broken(raised, live), run.ended(OK).said), False
+    return Ended(StopNote(StopReason.CANCELLED), run.ended(OK).said), False
 
 
 def _stop_in(raised: BaseException | None) -> Stop | None:

@@ -14,7 +14,7 @@ KNOWN = 10_000  # narrowed policies that are remembered
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RunRequest:
     """Who asks for a run of what. `loop` is "flow" or "attach"; `key` is empty when the caller gave none."""
 
     loop: str
@@ -50,7 +50,7 @@ class Charter:
             raise BridleError(f"run {run} names the policy {state.policy}, which is not in the store")
         return self._narrowed(Policy.parse(kept), state.policy, state.tenant, state.name)
 
-    def opening(self, request: Request) -> Opening:
+    def opening(self, request: RunRequest) -> Opening:
         """The opening of a new run. Two requests for the same have the same fingerprint."""
         asked = "\0".join((request.tenant, request.by, request.name, request.version, self.digest)).encode()
         return Opening(

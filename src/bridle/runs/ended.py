@@ -11,4 +11,3 @@ class Ended:
 
     note: StopNote
     said: object = None
-    error: BaseException | None = None  # what the run's own code raised, for the log

@@ -11,8 +11,3 @@ class Finding:
 
     value: object
     over: StopNote | None = None
-
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether a limit ended it."""
-        return self.over is not None

@@ -14,6 +14,7 @@ from bridle.runs.pinned import FINISH_NOW, WRAP_UP, opening
 from bridle.runs.run import Run
 
 TOOL_CALLS_OF_A_TURN = 64  # what a reply asks for beyond these is not even proposed
+NO_LAST_WORD = (StopReason.MODEL_REFUSED, StopReason.CREDENTIALS_INVALID)  # the last request would end the same way
 CORRECTIONS = 1  # how often an answer of the wrong form may be put right
 
 
@@ -80,7 +81,7 @@ async def exhausted(run: Run, seat: Seat, node: Node, prompt: Prompt, over: Refu
         await run.halt(over.note)
     fitted = prompt.with_note(FINISH_NOW).fitted(FINALISE_CONTEXT)
     said: Replied | Refusal | Observation = over
-    if fitted is not None and over.reason is not StopReason.MODEL_REFUSED:
+    if fitted is not None and over.reason not in NO_LAST_WORD:
         request = fitted.request(seat.name, (), min(seat.max_output, FINALISE_OUTPUT))
         said = await run.asked(seat, request, Purpose.FINALISE)
     partial = _words(said, prompt)

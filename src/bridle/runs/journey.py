@@ -47,7 +47,7 @@ JOINS_FOR = 86_400_000  # milliseconds
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StepEntry:
     """A step to enter, with the flow's state as canonical JSON."""
 
     step: str
@@ -74,7 +74,7 @@ class Opening:
     finalise: Amounts
 
 
-async def open_run(store: Store, world: World, opening: Opening, entry: Entry | None) -> Live | RunState:
+async def open_run(store: Store, world: World, opening: Opening, entry: StepEntry | None) -> Live | RunState:
     """Start a run, and enter its first step, in one transaction; or the run that this request joins."""
     now, salt = world.now(), world.fresh(16)
     started = RunStarted(
@@ -114,7 +114,7 @@ def joins(earlier: RunState, key: RunKey, now: Millis) -> bool:
     return earlier.stop.retry in (Retry.NEVER, Retry.HUMAN) and now - earlier.last_at < JOINS_FOR
 
 
-def live_of(state: RunState, policy: Policy, salt: bytes, entry: Entry | None) -> Live:
+def live_of(state: RunState, policy: Policy, salt: bytes, entry: StepEntry | None) -> Live:
     """The run, as this process works on it."""
     live = Live(state.run, state.tenant, state.name, state.loop, policy, policy, salt, state, state.epoch)
     if entry is not None:
@@ -141,7 +141,7 @@ def node_limits(policy: Policy, flow: str, step: str, own: LimitsPatch) -> Limit
     return found
 
 
-def _enter(tx: Transaction, state: RunState, policy: Policy, entry: Entry, salt: bytes, now: Millis) -> RunState:
+def _enter(tx: Transaction, state: RunState, policy: Policy, entry: StepEntry, salt: bytes, now: Millis) -> RunState:
     halt = may_enter(state, policy.limits, now)
     if halt is not None:
         if state.phase is Phase.OPEN:
@@ -161,7 +161,7 @@ def _enter(tx: Transaction, state: RunState, policy: Policy, entry: Entry, salt:
     return state
 
 
-async def enter(store: Store, world: World, live: Live, entry: Entry) -> None:
+async def enter(store: Store, world: World, live: Live, entry: StepEntry) -> None:
     """Move to a step; what is pending is settled with it. The run may be halted instead: look at its state."""
     pending, party, now = tuple(live.pending), party_of(live), world.now()
 

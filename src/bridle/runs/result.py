@@ -38,7 +38,8 @@ class RunResult:
         """The result as JSON has it: `status`, `stop_reason`, and `answer` or `partial`."""
         found: dict[str, object] = {"run_id": self.run_id, "status": self.status.value}
         if self.stop is not None:
-            found |= {"stop_reason": self.stop.reason.value, "stop_text": self.stop.text()}
+            found |= {"stop_reason": self.stop.reason.value, "stop_text": self.stop.text(), "advice": self.stop.advice}
+            found |= {"message_key": self.stop.message_key}
             found |= {"detail": dict(self.stop.detail), "retry": self.stop.retry.value, "who": self.stop.who}
         found["answer" if self.status is Status.OK else "partial"] = (
             self.answer if self.status is Status.OK else self.partial

@@ -1,9 +1,10 @@
 """Drives a run through its flow, and is one of the doors: whatever happens inside, the run ends with one reason."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from traceback import format_exception_only
+from traceback import format_exception, format_exception_only
 
 from bridle.gateway.cleaning import legible
 from bridle.gateway.gateway import Gateway
@@ -18,13 +19,14 @@ from bridle.runs.desk import Desk
 from bridle.runs.ended import Ended
 from bridle.runs.flow import BadFlow, Flow, Step
 from bridle.runs.investigation import investigate
-from bridle.runs.journey import Entry, close_run, enter, kept_state, node_limits
+from bridle.runs.journey import StepEntry, close_run, enter, kept_state, node_limits
 from bridle.runs.reserve import finalise_reserve
 from bridle.runs.run import Run
 from bridle.runs.signals import Denied, Stop
 from bridle.store.base import Fenced
 from bridle.store.codec import BadRow
 
+log = logging.getLogger("bridle")
 OK = StopNote(StopReason.OK)
 
 
@@ -50,11 +52,11 @@ class Runner:
             await asyncio.shield(self.close(live, Ended(StopNote(StopReason.CANCELLED))))
             raise
         except BridleError as error:
-            ended = Ended(StopNote(StopReason.CONFIG_INVALID, {"error": str(error)}), error=error)
+            ended = Ended(StopNote(StopReason.CONFIG_INVALID, {"error": str(error)}))
         except Exception as error:  # noqa: BLE001 - a flow's own code may raise anything: the door closes the run
-            ended = Ended(broken(error, live), error=error)
+            ended = Ended(broken(error, live))
         except BaseException as error:  # not ours to keep; the run has its end all the same
-            await asyncio.shield(self.close(live, Ended(broken(error, live), error=error)))
+            await asyncio.shield(self.close(live, Ended(broken(error, live))))
             raise
         return await self.close(live, ended)
 
@@ -63,10 +65,10 @@ class Runner:
         try:
             await close_run(self._gateway.store, self._gateway.world, live, ended.note, ended.said)
         except (ControlUnavailable, Fenced, BadRow) as error:
-            return Ended(StopNote(StopReason.CONTROL_UNAVAILABLE, {"error": str(error)}), ended.said, error)
+            return Ended(StopNote(StopReason.CONTROL_UNAVAILABLE, {"error": str(error)}), ended.said)
         note = live.state.stop
         assert note is not None
-        return Ended(note, ended.said, ended.error)
+        return Ended(note, ended.said)
 
     async def _advance(self, run: Run, live: Live, flow: Flow, state: object) -> Ended:
         step, visits = flow.steps[live.state.step or flow.start], dict[str, int]()
@@ -103,14 +105,14 @@ class Runner:
             raise BadFlow(f"{flow.name}: {step.name} went to {said!r}; its edges are {', '.join(step.to)}")
         return str(said)
 
-    def entry(self, flow: Flow, step: Step, policy: Policy, state: object) -> Entry:
+    def entry(self, flow: Flow, step: Step, policy: Policy, state: object) -> StepEntry:
         """How a step is entered: with the state, its limits, and what its last request would cost."""
         limits = node_limits(policy, flow.name, step.name, step.node.limits if step.node else {})
         finalise: Amounts = {}
         if step.node is not None:
             limits = {name: min(limits.get(name, whole), whole) for name, whole in policy.limits.by_name.items()}
             finalise = finalise_reserve(self._desk.seat(step.node.model, policy))
-        return Entry(step.name, states.dump(state), limits, finalise)
+        return StepEntry(step.name, states.dump(state), limits, finalise)
 
     def reserve(self, flow: Flow, policy: Policy) -> Amounts:
         """What a run of this flow holds from the start: the dearest last request of its investigations."""
@@ -147,6 +149,8 @@ def _store(into: str, state: object, value: object) -> None:
 
 
 def broken(error: BaseException, live: Live) -> StopNote:
-    """The stop for code that raised what nobody planned; the incident is found in the log by its id."""
-    said = legible("".join(format_exception_only(error)).strip())
-    return StopNote(StopReason.INTERNAL_ERROR, {"error": said, "incident_id": f"{live.run}.{live.state.seq}"})
+    """The stop for code that raised what nobody planned; its traceback goes to the log under the incident's id."""
+    said, incident = legible("".join(format_exception_only(error)).strip()), f"{live.run}.{live.state.seq}"
+    trace = "".join(format_exception(error)).encode("utf-8", "backslashreplace").decode()  # a handler takes no half text
+    log.error("run_failed %s\n%s", incident, trace, extra={"run": live.run, "incident_id": incident})
+    return StopNote(StopReason.INTERNAL_ERROR, {"error": said, "incident_id": incident})
