@@ -23,6 +23,10 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "manager", "core", "m
 # (module, function): why it may catch everything and go on (who ends with a bare `raise` does not go on)
 CATCHES_EVERYTHING = {
     ("src/bridle/rules/checks.py", "decide"): "an objection that cannot be evaluated is an objection",
+    ("src/bridle/bridle.py", "_sweep"): "the sweeper outlives one bad run",
+    ("src/bridle/gateway/gateway.py", "settle_all"): "the trouble of one run is not its neighbours'",
+    ("src/bridle/gateway/judge.py", "judge"): "an output may run code of its own while it is read",
+    ("src/bridle/runs/runner.py", "close"): "whatever it was, the caller is told how his run ended",
     ("src/bridle/gateway/perform.py", "perform_here"): "what a client raised is translated, or raised again",
     ("src/bridle/gateway/perform.py", "_said"): "even the message of an exception is foreign code",
     ("src/bridle/gateway/threads.py", "in_thread"): "what a plain function raises is raised where it is waited for",

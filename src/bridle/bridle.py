@@ -1,6 +1,7 @@
 """The house: opens a policy and a store, declares tools, runs flows, attaches foreign agents; it alone wires."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
@@ -27,7 +28,7 @@ from bridle.rules.stop import StopNote, StopReason
 from bridle.runs import journey
 from bridle.runs import state as states
 from bridle.runs.attach import Attachment
-from bridle.runs.blocking import BlockingAttachment, LoopThread
+from bridle.runs.blocking import BlockingTwins
 from bridle.runs.charter import Charter, RunRequest
 from bridle.runs.ended import Ended
 from bridle.runs.flow import Flow
@@ -39,12 +40,13 @@ from bridle.store.base import Store, UnknownRun
 from bridle.store.opening import path_of
 from bridle.store.sqlite import SqliteStore
 
+log = logging.getLogger("bridle")
 F = TypeVar("F", bound=Callable[..., object])
 DEFAULT_STORE = "sqlite:///.bridle/bridle.db"
 SWEEP_SECONDS = 0.5  # how often settlements that ride, and wishes of other processes, are looked after
 
 
-class Bridle:
+class Bridle(BlockingTwins):
     """One house under one policy, on one store. `async with Bridle("bridle.yaml") as b` opens and closes it.
 
     `policy` is a path, a mapping, a Policy, or None, which denies every tool; `store` is "sqlite:///path", ":memory:",
@@ -75,7 +77,8 @@ class Bridle:
         self._lives: dict[RunId, Live] = {}
         self._cancelling: set[RunId] = set()
         self._sweeper: asyncio.Task[None] | None = None
-        self._thread: LoopThread | None = None
+        self._resuming = asyncio.Lock()  # a run that nobody works on is taken up by one request, however many ask
+        super().__init__()
 
     # Declaring
 
@@ -157,6 +160,11 @@ class Bridle:
         return self._store
 
     @property
+    def is_open(self) -> bool:
+        """Whether the store is open, in the event loop that opened it."""
+        return self._store is not None
+
+    @property
     def gateway(self) -> Gateway:
         """The door of this house, while it is open."""
         assert self._gateway is not None, "the store was opened without its gateway"
@@ -186,7 +194,7 @@ class Bridle:
         opened = await journey.open_run(self.store, self._world, opening, entry)
         if isinstance(opened, RunState):
             return await self._joined(opened)
-        return await self._led(self._start(opened, flow, state))
+        return await self._led(self._start(opened, flow, state), opened.run)
 
     def _start(self, live: Live, flow: Flow, state: object) -> "asyncio.Task[RunResult]":
         task = asyncio.create_task(self._driven(live, flow, state))
@@ -199,7 +207,8 @@ class Bridle:
         self.store.crowd = len(self._lives)
 
     def _gone(self, live: Live) -> None:
-        self._lives.pop(live.run, None)
+        if self._lives.get(live.run) is live:
+            del self._lives[live.run]
         self.store.crowd = len(self._lives)
 
     async def _driven(self, live: Live, flow: Flow, state: object) -> RunResult:
@@ -211,7 +220,8 @@ class Bridle:
                 raise
             return read_result(self.store, live.run)
         finally:
-            self._working.pop(live.run, None)
+            if self._working.get(live.run) is asyncio.current_task():
+                del self._working[live.run]
             self._gone(live)
             self._cancelling.discard(live.run)
         return self._told(live, ended)
@@ -223,11 +233,12 @@ class Bridle:
         said = strict_json.parse(strict_json.canonical(clean(ended.said, max_bytes=1_000_000)), max_bytes=1_000_001)
         return RunResult(live.run, ended.note.status, ended.note, None, said, spent_by(live.state), "")
 
-    async def _led(self, task: "asyncio.Task[RunResult]") -> RunResult:
-        """Wait for a run of one's own: who stops waiting, cancels it."""
+    async def _led(self, task: "asyncio.Task[RunResult]", run: RunId) -> RunResult:
+        """Wait for a run of one's own: who stops waiting, cancels it; who joined it, is told how it ended."""
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
+            self._cancelling.add(run)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             raise
@@ -236,7 +247,10 @@ class Bridle:
         """The result of a run that was there already; an open one that nobody works on is resumed."""
         task = self._working.get(earlier.run)
         if task is None and earlier.phase is not Phase.STOPPED:
-            task = await self._resume(earlier)
+            async with self._resuming:
+                task = self._working.get(earlier.run)
+                if task is None and self.store.recorded(earlier.run).state.phase is not Phase.STOPPED:
+                    task = await self._resume(earlier)
         if task is not None:
             return await asyncio.shield(task)
         return read_result(self.store, earlier.run)
@@ -274,34 +288,6 @@ class Bridle:
             return self._told(live, await Runner(self.gateway, self._desk).close(live, ended))
 
         return Attachment(opened, closed)
-
-    # The same without an event loop of one's own
-
-    def run_blocking(
-        self, flow: Flow, given: object = None, /, *, tenant: str = "default", by: str = "local", key: str | None = None
-    ) -> RunResult:
-        """`run` for code without an event loop; it works in a thread of the house until `close_blocking`."""
-        return self._in_thread().do(self.run(flow, given, tenant=tenant, by=by, key=key))
-
-    def attach_blocking(
-        self, *, agent: str, task: str = "", tenant: str = "default", by: str = "local", key: str | None = None
-    ) -> BlockingAttachment:
-        """`attach` for code without an event loop: `with b.attach_blocking(agent="support") as run`."""
-        return BlockingAttachment(self.attach(agent=agent, task=task, tenant=tenant, by=by, key=key), self._in_thread())
-
-    def close_blocking(self) -> None:
-        """Close the house and the thread it worked in."""
-        if self._thread is not None:
-            self._thread.do(self.close())
-            self._thread.close()
-            self._thread = None
-
-    def _in_thread(self) -> LoopThread:
-        if self._thread is None:
-            if self._store is not None:
-                raise BridleError("this house is open in an event loop; its blocking twins need a Bridle of their own")
-            self._thread = LoopThread()
-        return self._thread
 
     # Looking and stopping
 
@@ -353,13 +339,13 @@ class Bridle:
         for line in self.store.runs(limit=10_000, only_open=True):
             state = line.state
             if state.loop == "attach":
-                lost = await journey.take_over(
-                    self.store, self._world, state.run, self._charter.kept(self.store, state.run)
-                )
-                note = StopNote(StopReason.WORKER_LOST)
-                await journey.close_run(self.store, self._world, lost, note, None)
+                with suppress(BridleError):
+                    policy = self._charter.kept(self.store, state.run)
+                    lost = await journey.take_over(self.store, self._world, state.run, policy)
+                    await journey.close_run(self.store, self._world, lost, StopNote(StopReason.WORKER_LOST), None)
             elif (state.name, state.version) in self._flows:
-                await self._resume(state)
+                with suppress(BridleError):  # one run that cannot go on keeps no house shut; `bridle doctor` names it
+                    await self._resume(state)
 
     async def _resume(self, state: RunState) -> "asyncio.Task[RunResult]":
         flow = self._flows.get((state.name, state.version))
@@ -368,9 +354,13 @@ class Bridle:
                 f"run {state.run} is of the flow {state.name} {state.version}, which nobody registered here"
             )
         live = await journey.take_over(self.store, self._world, state.run, self._charter.kept(self.store, state.run))
-        if live.state.entered == 0:
-            return self._start(live, flow, None)
-        return self._start(live, flow, Runner(self.gateway, self._desk).kept(live, flow))
+        try:
+            kept = Runner(self.gateway, self._desk).kept(live, flow) if live.state.entered else None
+        except BridleError as error:  # the flow of this version has another state today
+            note = StopNote(StopReason.CONFIG_INVALID, {"error": str(error)})
+            ended = await Runner(self.gateway, self._desk).close(live, Ended(note))
+            return asyncio.create_task(_said(self._told(live, ended)))
+        return self._start(live, flow, kept)
 
     async def _sweep(self) -> None:
         while True:  # ends: cancelled when the house closes
@@ -379,13 +369,17 @@ class Bridle:
                 await self.gateway.settle_all()
                 for run, by in self.store.wishes():
                     await self._grant(run, by)
-            except ControlUnavailable:
-                continue  # the runs find out by themselves, at their next admission
+            except Exception:  # the sweeper outlives one bad run; runs find out at their next admission
+                log.exception("sweep_failed")
 
     async def _grant(self, run: RunId, by: str) -> None:
         """Cancel a run because another process asked; a wish for one that is not here is no harm."""
         with suppress(UnknownRun):
             await self.cancel(run, by)
+
+
+async def _said(result: RunResult) -> RunResult:
+    return result
 
 
 def _policy(given: str | Path | Mapping[str, object] | Policy | None) -> Policy:

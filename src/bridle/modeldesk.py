@@ -28,7 +28,8 @@ class ModelDesk:
 
     def seat(self, name: str, policy: Policy, *, foreign: bool = False) -> Seat:
         """The model of this name under a policy. Raises BridleError when there is no such kind of model."""
-        return Seat(name, None if foreign else self._model(name), self._price(name, policy))
+        model = None if foreign else self._model(name)
+        return Seat(name, model, self._price(name, policy), is_ours=name in self._opened)
 
     def _model(self, name: str) -> Model:
         known = self._given.get(name) or self._opened.get(name)

@@ -134,6 +134,8 @@ def test_tools_that_nobody_declared_and_flows_that_lead_nowhere_are_named(bridle
     (here / "app.py").write_text(APP + wrong)
     done = bridle("check", "--app", "app:b")
     assert done.code == 1
+    assert "No tool kb.raed is declared, so a call of it is refused." in done.out
+    assert "check --app" not in done.out
     assert "note: tools.allow allows kb.raed, which nobody declared; did you mean kb.read?" in done.out
     assert "error: bad bad: look leads to 'away', which is no step" in done.out
     assert "note: bad.look offers kb.raed, which nobody declared" in done.out

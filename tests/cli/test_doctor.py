@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bridle.cli.place import is_locked
 from tests.cli.conftest import Bridled
 from tests.cli.house import House, busy, greedy
 
@@ -89,6 +91,68 @@ def test_a_file_that_is_no_store_is_a_finding(bridle: Bridled, here: Path) -> No
     assert "Traceback" not in done.err
 
 
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that this user may not write, also for root."""
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+
+
+def test_a_store_in_a_folder_that_may_not_be_written_is_read_and_not_called_damaged(
+    bridle: Bridled, here: Path, closed: None
+) -> None:
+    House(here / "a #?%b.db").run(busy())
+    before = sorted(path.name for path in here.iterdir())
+    done = bridle("doctor", "--store", "a #?%b.db")
+    assert "ok    store     a #?%b.db: schema 1, 1 run." in done.out
+    assert "backup" not in done.out
+    assert bridle("show", "--store", "a #?%b.db").code == 0
+    assert sorted(path.name for path in here.iterdir()) == before
+
+
+@pytest.mark.usefixtures("closed")
+def test_what_a_live_writer_has_not_checkpointed_is_seen_from_a_closed_folder(bridle: Bridled, here: Path) -> None:
+    house = House(here / "s.db")
+    house.run(greedy())
+    with asyncio.Runner() as runner:
+        b = house.opened()
+        runner.run(b.open())
+        runner.run(b.run(busy(), by="ann"))
+        assert (here / "s.db-wal").exists()
+        assert findings(bridle)["store"] == ("ok", "s.db: schema 1, 2 runs.")
+        runner.run(b.close())
+
+
+def test_only_a_damaged_file_is_to_be_restored(bridle: Bridled, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    House(here / "s.db").run(busy())
+    (here / "s.db").rename(here / "t.db")
+    (here / "s.db").mkdir()
+    done = bridle("doctor", "--store", "s.db")
+    assert done.code == 2
+    assert "unable to open database file" in done.out
+    assert "Look at the permissions" in done.out
+    assert "backup" not in done.out
+    (here / "broken.db").write_bytes(b"garbage" * 1_000)
+    assert "Restore the file from a backup" in bridle("doctor", "--store", "broken.db").out
+
+
+def test_a_lock_that_may_not_be_looked_at_is_unknown(
+    bridle: Bridled, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    House(here / "s.db").run(busy())
+    really = os.open
+
+    def denied(path: Path, *more: int) -> int:
+        if str(path).endswith(".lock"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return really(path, *more)
+
+    monkeypatch.setattr(os, "open", denied)
+    assert is_locked(here / "s.db") is None
+    state, text = findings(bridle)["lock"]
+    assert state == "note"
+    assert text.startswith("Whether a process writes this store, this user may not see")
+
+
 def test_another_kind_of_database_is_a_finding(bridle: Bridled, here: Path) -> None:
     with tampered(here / "s.db") as db:
         db.execute("CREATE TABLE pets (name TEXT)")
@@ -142,7 +206,8 @@ def test_a_sqlite_with_the_wal_reset_bug_is_named(
 ) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
     state, text = findings(bridle)["sqlite"]
-    assert state == "ok"
+    assert state == ("note" if version < (3, 51, 3) else "ok")
+    assert bridle("doctor", "--store", "s.db").code == 0
     assert said in text
     assert ("WAL-reset" in text) == (version < (3, 51, 3))
 

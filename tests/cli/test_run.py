@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ QUESTION = "How is a stop reason chosen?"
 APP = """\
 import asyncio
 import threading
+import sys
+import time
 
 from bridle import Bridle, Flow
 
@@ -43,6 +46,7 @@ waiting = Flow("waiting")
 blocking = Flow("blocking")
 greedy = Flow("greedy")
 mute = Flow("mute")
+stuck = Flow("stuck")
 
 
 @waiting.step()
@@ -60,6 +64,12 @@ async def more(run, state):
     run.finish(partial={"so": "far"})
     for number in range(9):
         await run.call("wait.read", {"seconds": -number})
+
+
+@stuck.step()
+async def at_once(run, state):
+    print("begun", file=sys.stderr, flush=True)
+    time.sleep(30)
 
 
 @mute.step()
@@ -206,6 +216,29 @@ def test_a_second_ctrl_c_leaves_at_once(app: Path) -> None:
     assert running.wait(timeout=30) == 130
     running.communicate()
     assert program("doctor", folder=app).returncode == 0
+
+
+def test_a_second_ctrl_c_leaves_at_once_also_when_a_step_blocks_the_loop(app: Path) -> None:
+    running = process("run", "--app", "app:stuck", folder=app)
+    assert running.stderr is not None
+    assert any("begun" in line for line in running.stderr)
+    began = time.monotonic()
+    running.send_signal(signal.SIGINT)
+    assert any("cancelling" in line for line in running.stderr)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(timeout=20) == 130
+    assert time.monotonic() - began < 10
+    running.communicate()
+
+
+def test_sigterm_cancels_the_run_in_its_own_name(app: Path) -> None:
+    running = process("run", "--app", "app:waiting", "--input", '{"seconds": 60}', folder=app)
+    assert running.stderr is not None
+    assert any("step once" in line for line in running.stderr)
+    running.send_signal(signal.SIGTERM)
+    out, _ = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "cancelled  The run was cancelled. By SIGTERM." in out
 
 
 def test_a_run_that_was_killed_goes_on_when_it_is_asked_for_again(app: Path) -> None:

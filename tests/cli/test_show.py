@@ -5,6 +5,11 @@ import sqlite3
 import unicodedata
 from pathlib import Path
 
+import pytest
+
+from bridle import Flow, Run
+from bridle.cli.outcome import MOST_ERROR, why
+from bridle.rules.stop import StopNote, StopReason
 from tests.cli.conftest import Bridled
 from tests.cli.house import HOSTILE, House, broken, busy, greedy
 
@@ -25,8 +30,9 @@ r-1m7xpe60000000001 answered after 640 ms, 4 tool calls, 0 model calls, 1 reused
     0.32 s    c3   web.get {{"url":"https://example.org/{ESCAPED}"}} [attempt 2] -> 77 B (300 ms)
     0.62 s    c4   kb.read {{"doc":"b.md"}} -> 62 B (20 ms)
     0.64 s    c5   kb.read {{"doc":"b.md"}} = the result of c4, reused
-    0.64 s    c6   notes.write -> refused: policy_denied. The policy refused a call of notes.write (approval_required).
-    0.64 s    c7   {NAMED} -> refused: tool_denied. The tool {NAMED} is not allowed here.
+    0.64 s    c6   notes.write {{"text":"x"}} -> refused: policy_denied. \
+notes.write writes, and nobody has approved it (approval_required).
+    0.64 s    c7   {NAMED} {{"q":"y"}} -> refused: tool_denied. No tool {NAMED} is declared here.
     0.64 s  stopped: ok
 
   spent            used   limit
@@ -36,7 +42,7 @@ r-1m7xpe60000000001 answered after 640 ms, 4 tool calls, 0 model calls, 1 reused
   max_tokens       0      500,000
   max_usd          $0.00  $1.00
   max_seconds      0.6    90
-  tracked  tool_calls_per_run 4, tokens_per_request 0, stop_reason ok, latency_p95 640 ms, spend_per_run $0.00
+  tracked  tool_calls_per_run 4, tokens_per_request 0, stop_reason ok, latency 640 ms, spend $0.00
 
 why  ok  The run answered.
 now  Nothing to do.
@@ -58,6 +64,35 @@ def test_the_story_of_a_run_begins_with_a_sentence_and_ends_with_its_answer(brid
     House(here / "s.db").run(busy())
     done = bridle("show", "--store", "s.db")
     assert (done.out, done.err, done.code) == (BUSY, "", 0)
+
+
+def test_a_refusal_says_the_error_that_it_came_from(bridle: Bridled, here: Path) -> None:
+    wrong = Flow("wrong")
+
+    @wrong.step()
+    async def ask(run: Run, state: object) -> None:
+        await run.call("kb.read", {"dok": "a.md"})
+
+    House(here / "s.db").run(wrong)
+    out = bridle("show", "--store", "s.db").out
+    (refused,) = [line for line in out.splitlines() if "-> refused" in line]
+    (why,) = [line for line in out.splitlines() if line.startswith("why")]
+    assert '{"dok":"a.md"} -> refused' in refused
+    assert "doc" in refused.replace("dok", "").split("refused")[1]
+    assert "doc" in why.replace("dok", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("`doc` is missing", "The policy refused a call of a (mine): `doc` is missing."),
+        ("mine", "The policy refused a call of a (mine)."),
+        ("x" * 999, f"The policy refused a call of a (mine): {'x' * (MOST_ERROR - 3)}..."),
+    ],
+)
+def test_an_error_is_said_once_and_not_at_length(error: str, said: str) -> None:
+    stop = StopNote(StopReason.POLICY_DENIED, {"tool": "a", "rule": "mine", "error": error})
+    assert why(stop) == said
 
 
 def test_a_stopped_run_tells_why_what_to_do_and_how_far_it_came(bridle: Bridled, here: Path) -> None:
@@ -89,9 +124,9 @@ def test_the_json_of_a_story_has_stable_names(bridle: Bridled, here: Path) -> No
     House(here / "s.db").run(busy())
     story = json.loads(bridle("show", "--store", "s.db", "--json").out)
     assert set(story) == {
-        "run_id", "status", "stop_reason", "stop_text", "detail", "retry", "who", "answer", "spent", "head", "advice",
-        "loop", "flow", "version", "tenant", "by", "policy", "started_at_ms", "updated_at_ms", "input", "counts",
-        "limits", "tracked", "events",
+        "run_id", "status", "stop_reason", "stop_text", "detail", "retry", "who", "message_key", "answer", "spent",
+        "head", "advice", "loop", "flow", "version", "tenant", "by", "policy", "started_at_ms", "updated_at_ms",
+        "input", "counts", "limits", "tracked", "events",
     }  # fmt: skip
     assert story["answer"] == f"It is so. {HOSTILE}"
     assert story["counts"] == {"tool_calls": 4, "model_calls": 0, "reused": 1, "refused": 2, "failed": 1}
@@ -99,7 +134,11 @@ def test_the_json_of_a_story_has_stable_names(bridle: Bridled, here: Path) -> No
     assert story["limits"]["max_usd_nano"] == 1_000_000_000
     assert [event["seq"] for event in story["events"]] == list(range(1, len(story["events"]) + 1))
     (refused, _) = [event for event in story["events"] if event["event"] == "CallRefused"]
-    assert refused["text"] == "The policy refused a call of notes.write (approval_required)."
+    assert refused["text"] == "notes.write writes, and nobody has approved it (approval_required)."
+    assert refused["arguments"] == {"text": "x"}
+    assert story["tracked"] == {
+        "tool_calls_per_run": 4, "tokens_per_request": 0, "stop_reason": "ok", "latency_ms": 640, "spend_usd_nanos": 0
+    }  # fmt: skip
     admitted = next(event for event in story["events"] if event["event"] == "CallAdmitted")
     assert (admitted["tool"], admitted["arguments"], admitted["at_ms"]) == ("kb.read", {"doc": "a.md"}, 1795219200000)
 

@@ -32,7 +32,7 @@ def test_the_demo_shows_four_things_that_happened(empty_folder: Path) -> None:
     docs.joinpath("refunds.md").write_text("# Refunds\n\nA refund is approved by the finance team.\n")
     text = shown(documents_of(Path("handbook"), "Who approves a refund?"))
     for line in (
-        "data in .bridle/bridle.db (delete it to reset)",
+        "data in .bridle/bridle.db, no API key needed",
         "step plan",
         "step read",
         "| A refund is approved by the finance team. [refunds.md",
@@ -45,8 +45,8 @@ def test_the_demo_shows_four_things_that_happened(empty_folder: Path) -> None:
     ):
         assert line in text
     rows = [line.split() for line in text.splitlines()]
-    assert any(row[:3] == ["unbounded", "140", "$73.83"] for row in rows)
-    assert any(row[:4] == ["unbounded", "1,800", "48", "$1,290.21"] for row in rows)
+    assert any(row[:6] == ["without", "brakes,", "pressed", "once", "140", "$73.83"] for row in rows)
+    assert any(row[:5] == ["without", "brakes", "1,800", "48", "$1,290.21"] for row in rows)
     assert text.count("the same as what the simulated world billed") == 2
     assert "\x1b" not in text
     assert not empty_folder.joinpath(".bridle", "notes").exists()

@@ -75,8 +75,13 @@ async def test_then_it_answers_in_the_words_of_the_documents_each_with_its_citat
     assert reply.text.splitlines() == [
         "Return shipping is paid by the shop when the order was wrong, else the customer pays for it. [returns.md]",
         "A customer may return an order. [returns.md > Returns]",
-        "A customer may return an order within 30 days of delivery. [returns.md]",
     ]
+
+
+async def test_a_row_of_a_table_is_not_quoted() -> None:
+    text = "A customer may return an order.\n\n| customer | return | order | shipping |\n| long | pays | a | b |\n"
+    reply = await ask(TASK, did_read(), observed("call_1_0", document(text)), offers=())
+    assert reply.text == "A customer may return an order. [returns.md]"
 
 
 async def test_a_search_without_hits_is_tried_once_more_with_fewer_words() -> None:
@@ -159,7 +164,7 @@ async def test_a_document_that_was_cut_is_quoted_in_whole_sentences_only() -> No
 
 
 async def test_an_answer_is_cut_at_a_line_to_the_output_that_is_allowed() -> None:
-    seen = (TASK, did_read(), observed("call_1_0", document()))
+    seen = (TASK, searched(), observed("call_0_0", json.dumps(HITS)), did_read(), observed("call_1_0", document()))
     whole = await ask(*seen, offers=())
     first = whole.text.splitlines()[0]
     short = await ask(*seen, offers=(), max_output=len(first.split()))

@@ -1,5 +1,6 @@
 """The commands, and how an error becomes one sentence and an exit code."""
 
+import logging
 import os
 import sqlite3
 import sys
@@ -14,6 +15,7 @@ from bridle.cli.exits import ERROR, INTERRUPTED, Failed
 from bridle.cli.screen import ERR, bad, visible
 from bridle.rules.failure import BridleError
 
+QUIET = logging.NullHandler()  # one, so that it is added once
 HELP = """Explicit flow by default, bounded autonomy inside declared nodes, one door for every effect,
 a reason for every stop."""
 # Each command with its module, which is imported when the command is given, and its line in the list.
@@ -28,7 +30,8 @@ COMMANDS = {
     "cancel": ("cancel", "End a run, whoever works on it."),
     "doctor": ("doctor", "Look for what is wrong with the store, the policy and this machine."),
 }
-EPILOGUE = "Exit codes: 0 ok, 1 error, 2 something was found, 3 stopped by the policy, 130 interrupted."
+EPILOGUE = """Exit codes: 0 ok, 1 error, 2 notes of a policy or a finding of the doctor, 3 a run was stopped,
+130 interrupted."""
 
 
 def version() -> str:
@@ -55,6 +58,8 @@ def commands() -> App:
 def started(tokens: Sequence[str]) -> int:
     """Run one command of the line and return its exit code. What nobody planned is told in one sentence."""
     sys.excepthook = unplanned
+    if not os.environ.get("BRIDLE_DEBUG"):
+        logging.getLogger("bridle").addHandler(QUIET)  # an incident is a sentence here, and its traceback a wish
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

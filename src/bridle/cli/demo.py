@@ -1,6 +1,9 @@
 """`bridle demo`: questions answered by governed runs, two incidents stopped, a write refused; nothing is staged."""
 
 import asyncio
+import shlex
+import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +21,7 @@ from bridle.cli.outcome import advice, heading, spent, words
 from bridle.cli.place import option_for, path_of, place_of
 from bridle.cli.screen import OUT, Screen, Span, bold, counted, dim, doubtful, duration, good
 from bridle.cli.timeline import Timeline
+from bridle.config import load_policy
 from bridle.gateway.world import World
 from bridle.models.port import Model
 from bridle.rules.names import MILLIS_PER_SECOND, ToolName, show_usd
@@ -32,11 +36,13 @@ from bridle.testing.incidents import (
     research_bounded,
     research_unbounded,
 )
-from bridle.testing.incidents.outage import REQUESTS
+from bridle.testing.incidents.outage import POLICY as OUTAGE
+from bridle.testing.incidents.outage import PRESSES_S, REQUESTS
+from bridle.testing.incidents.research import POLICY as RESEARCH
 from bridle.testing.incidents.research import PRESSES
 
 OWN_QUESTIONS = (
-    "What does a request to a model cost at its worst?",
+    "What happens after kill -9?",
     "What is settled when a model does not say what it used?",
 )
 STARTER = "starter"  # a folder of the package with a document, for where there is no other
@@ -44,6 +50,7 @@ MOST_LOOKED_AT = 1_000  # files of a folder, in search of a question about it
 NOTE = {"title": "Refund order 88213", "text": "Refunded in full."}
 WRITER = Policy(allow=frozenset({ToolName("notes.write")}))  # it may be called, and writes wait for approval by default
 WIDTH = 78
+ENDED = "how each press ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +80,19 @@ async def show_demo(screen: Screen, documents: Documents) -> None:
     """The four parts, each printed when it has happened."""
     store = path_of(None)
     version = metadata.version("bridle")
-    screen.line(bold(f"bridle {version} demo"), dim(f"  data in {store} (delete it to reset), no API key needed"))
+    screen.line(bold(f"bridle {version} demo"), dim(f"  data in {store}, no API key needed"))
     await show_answers(screen, documents)
     await show_research(screen)
     await show_outage(screen)
     await show_refusal(screen, store.parent)
     screen.line()
     screen.line("Next:")
-    asked = f'bridle run "your question" --docs {documents.shown}'
+    program = _program()
+    asked = f'{program} run "your question" --docs {documents.shown}'
     next_commands = (
-        (f"bridle show last{option_for(None)}", "the refused write: what was asked, what was decided, why"),
+        (f"{program} show last{option_for(None)}", "the refused write: what was asked, what was decided, why"),
         (asked, "the same flow, your question"),
-        ("bridle init my-agent", "a policy, a flow and a document to start with"),
+        (f"{program} init my-agent", "a policy, a flow and a document to start with"),
     )
     screen.table([(bold(command), dim(what)) for command, what in next_commands], indent="  ")
 
@@ -130,16 +138,17 @@ async def show_timeline(screen: Screen, b: Bridle, result: RunResult) -> None:
 async def show_research(screen: Screen) -> None:
     """The 17-minute, $74 agent, and the users who press again."""
     _title(screen, 2, 'Incident "research until sure": a model that is never sure, in simulated time')
+    _show_policy(screen, RESEARCH)
     alone = await asyncio.to_thread(research_unbounded)
     pressed = await asyncio.to_thread(research_unbounded, PRESSES)
     bounded = await asyncio.to_thread(research_bounded, _house, PRESSES)
-    presses = f"button pressed {len(PRESSES)} times"
+    presses = f"pressed {len(PRESSES)} times"
     rows = [
-        ("unbounded", alone, "the model says it is sure"),
-        (f"unbounded, {presses}", pressed, f"{pressed.stops['sure']} runs of it"),
-        (f"with bridle, {presses}", bounded.outcome, _ends(bounded)),
+        ("without brakes, pressed once", alone, _counted(alone.stops)),
+        (f"without brakes, {presses}", pressed, _counted(pressed.stops)),
+        (f"under bridle, {presses}", bounded.outcome, _ends(bounded)),
     ]
-    head = ("", "tool calls", "dollars", "time", "ended")
+    head = ("", "tool calls", "dollars", "time", ENDED)
     table = [
         (name, f"{o.tool_calls:,}", show_usd(o.usd_nano), duration(o.seconds * MILLIS_PER_SECOND), end)
         for name, o, end in rows
@@ -157,12 +166,13 @@ async def show_research(screen: Screen) -> None:
 async def show_outage(screen: Screen) -> None:
     """The 1,800-call day."""
     _title(screen, 3, 'Incident "browser during a vendor outage": a day of requests, the vendor is down for four hours')
+    _show_policy(screen, OUTAGE)
     unbounded = await asyncio.to_thread(outage_unbounded)
     bounded = await asyncio.to_thread(outage_bounded, _house)
-    head = ("", "browser calls", "most in a run", "dollars", "requests answered", "ended")
+    head = ("", "browser calls", "most in a run", "dollars", "requests answered", ENDED)
     rows = (
-        ("unbounded", unbounded, unbounded.stops["answered"], _counted(unbounded.stops)),
-        ("with bridle", bounded.outcome, bounded.outcome.stops["ok"], _ends(bounded)),
+        ("without brakes", unbounded, unbounded.stops["answered"], _counted(unbounded.stops)),
+        ("under bridle", bounded.outcome, bounded.outcome.stops["ok"], _ends(bounded)),
     )
     table = [
         (
@@ -176,6 +186,8 @@ async def show_outage(screen: Screen) -> None:
         for name, o, answered, end in rows
     ]
     _table(screen, [head, *table])
+    unanswered = REQUESTS - bounded.outcome.stops["ok"]
+    screen.line("  ", f"Each of the {unanswered} requests of the outage was pressed {len(PRESSES_S)} times.")
     stopped = next((r.stop for r in bounded.results if r.stop is not None and r.stop.status == "failed"), None)
     if stopped is not None:
         screen.line("  ", good("What its users are told: "), f"{stopped.text()} {stopped.row.advice}")
@@ -186,8 +198,15 @@ def _house(policy: Path, models: Mapping[str, Model], world: World) -> Bridle:
     return Bridle(policy, ":memory:", models=models, world=world)
 
 
+def _show_policy(screen: Screen, policy: Path) -> None:
+    limits = load_policy(policy).policy.limits
+    budget = f"{limits.max_tool_calls} tool calls, {limits.max_seconds} s and {show_usd(limits.max_usd)}"
+    screen.line(dim(f"  Without brakes there is no limit; under bridle, a run has {budget}."))
+
+
 def _ends(bounded: Bounded) -> str:
-    return _counted(bounded.told.stops)
+    """How each press ended; presses that joined a run ended as that run did."""
+    return _counted(Counter(result.stop.reason.value for result in bounded.results if result.stop is not None))
 
 
 def _counted(stops: Mapping[str, int]) -> str:
@@ -224,10 +243,8 @@ async def show_refusal(screen: Screen, root: Path) -> None:
         key = f"demo-{token_hex(8)}"  # a new run each time: without a key it would join the refused one of today
         result = await b.run(note, {}, by="demo", key=key)
         await show_timeline(screen, b, result)
-    screen.line("  ", *heading(result.stop))
     for line in advice(result.stop) if result.stop is not None else ():
         screen.line("  ", line)
-    screen.line("  ", dim("A write waits for a person, unless the policy says `writes: {require_approval: false}`."))
     notes = root / "notes"
     if not notes.exists():
         screen.line("  ", f"Nothing was written: there is no {notes}.")
@@ -262,6 +279,12 @@ def _question_about(docs: Path) -> str:
                 if line.startswith("# ") and line[2:].strip():
                     return f"What is said about {line[2:].strip()[:80]}?"
     raise Failed(f"{docs}: there is no heading in its Markdown; say what to ask with --question")
+
+
+def _program() -> str:
+    """How `bridle` is called here: by its name where that is found, else by the full path of the one that runs."""
+    own = Path(sys.executable).with_name("bridle")
+    return shlex.quote(str(own)) if shutil.which("bridle") is None and own.exists() else "bridle"
 
 
 def _title(screen: Screen, number: int, text: str) -> None:

@@ -24,6 +24,7 @@ from bridle.store.sqlite import SCHEMA, SqliteStore
 LEAST_PYTHON = (3, 11)
 WAL_RESET_FIXED = (3, 51, 3)
 MOST_NAMED = 10  # damaged runs that are named one by one
+DAMAGED = ("malformed", "not a database")  # as SQLite says it
 LOOKS = 3  # at a run that another process may be writing
 
 
@@ -64,12 +65,13 @@ def _sqlite() -> Finding:
     version = sqlite3.sqlite_version
     if sqlite3.sqlite_version_info >= WAL_RESET_FIXED:
         return Finding("sqlite", State.WELL, f"SQLite {version}.")
-    text = (
-        f"SQLite {version} is from before 3.51.3, where the WAL-reset bug was fixed: it can damage a file that two"
-        " connections write and checkpoint at the same instant. A bridle store has one writing process, which commits"
-        " on one connection; only a `bridle cancel` of another process's run writes a line beside it."
+    fixed = ".".join(map(str, WAL_RESET_FIXED))
+    return Finding(
+        "sqlite",
+        State.NOTE,
+        f"SQLite {version} has the WAL-reset bug (fixed in {fixed}).",
+        "Upgrade SQLite; until then cancel a run from the process that runs it.",
     )
-    return Finding("sqlite", State.WELL, text)
 
 
 # ---- the store
@@ -91,7 +93,14 @@ def _store(path: Path, most: int, books: Books) -> Iterator[Finding]:
                 yield Finding("accounts", State.NOTE, f"Not recomputed: there are more than {most:,} runs.", "--runs N")
     except (BridleError, sqlite3.Error, OSError) as error:
         text = str(error) if str(path) in str(error) else f"{path}: {error}"
-        yield Finding("store", State.BAD, text, "Restore the file from a backup, or name another one with --store.")
+        yield Finding("store", State.BAD, text, _cure(text))
+
+
+def _cure(text: str) -> str:
+    """A backup is for a file that is damaged; what is well and only cannot be opened has its cure in its sentence."""
+    if any(word in text for word in DAMAGED):
+        return "Restore the file from a backup, or name another one with --store."
+    return "Look at the permissions of the file and of its folder, or name another one with --store."
 
 
 def _number(count: int, most: int) -> str:
@@ -99,12 +108,16 @@ def _number(count: int, most: int) -> str:
 
 
 def _writer(path: Path) -> Finding:
-    if is_locked(path):
+    locked = is_locked(path)
+    if locked:
         return Finding("lock", State.WELL, "A process writes this store now; others may look.")
     folder = path.absolute().parent
     if not os.access(path, os.W_OK) or not os.access(folder, os.W_OK):
         text = f"This user may not write {path if os.access(folder, os.W_OK) else folder}."
         return Finding("lock", State.BAD, text, "Give it the right to, or name another store.")
+    if locked is None:
+        text = f"Whether a process writes this store, this user may not see: {path}.lock is closed to it."
+        return Finding("lock", State.NOTE, text, "Look as the user who runs it.")
     return Finding("lock", State.WELL, "No process writes this store now.")
 
 
@@ -163,9 +176,9 @@ def _accounts(store: SqliteStore, books: Books, path: Path) -> Finding:
     wrong = books.differences(store.balances())
     if not wrong:
         return Finding("accounts", State.WELL, "Every shared account is the sum over the journals.")
-    if is_locked(path):
+    if is_locked(path) is not False:
         return Finding(
-            "accounts", State.NOTE, "Not compared: a process writes this store now.", "Look again when it rests."
+            "accounts", State.NOTE, "Not compared: a process may write this store now.", "Look again when it rests."
         )
     return Finding("accounts", State.BAD, " ".join(wrong[:MOST_NAMED]), "Budgets count what the accounts say.")
 

@@ -31,7 +31,7 @@ def foresee(loaded: Loaded, app: str | None) -> Foreseen:
     found = [*loaded.notes, *problems(policy, loaded.positions)]
     if app is None:
         found += mismatches(policy, None, loaded.positions)
-        return Foreseen((*_models(policy, ()), *_tools(policy, bundled(policy))), tuple(found))
+        return Foreseen((*_models(policy, ()), *_tools(policy, bundled(policy), is_all=False)), tuple(found))
     known = application(app)
     tools = [declared.tool for declared in known.house.toolbox] if known.house is not None else []
     schemas: dict[ToolName, Mapping[str, object]] = (
@@ -41,7 +41,7 @@ def foresee(loaded: Loaded, app: str | None) -> Foreseen:
     found += _of_application(loaded, known, {tool.name for tool in tools})
     models = tuple(dict.fromkeys(node.model for flow in known.flows.values() for node in flow.nodes))
     allowed = [tool for tool in tools if policy.allows(tool.name)]
-    return Foreseen((*_models(policy, models), *_tools(policy, allowed)), tuple(found))
+    return Foreseen((*_models(policy, models), *_tools(policy, allowed, is_all=known.house is not None)), tuple(found))
 
 
 def bundled(policy: Policy) -> list[Tool]:
@@ -50,11 +50,14 @@ def bundled(policy: Policy) -> list[Tool]:
     return [tool_of(name, cast(Labels, given)) for name, given in labels.items() if policy.allows(ToolName(name))]
 
 
-def _tools(policy: Policy, tools: list[Tool]) -> Iterator[str]:
+def _tools(policy: Policy, tools: list[Tool], *, is_all: bool) -> Iterator[str]:
+    """What a call holds of each of these tools; `is_all` when no other one is declared."""
     for tool in sorted(tools, key=lambda each: each.name):
         yield worst_case(policy, tool).sentence
     unknown = sorted(policy.allow - policy.deny - {tool.name for tool in tools})
-    if unknown:
+    if unknown and is_all:
+        yield from (f"No tool {name} is declared, so a call of it is refused." for name in unknown)
+    elif unknown:
         named = ", ".join(unknown)
         yield f"What a call of {named} holds, its declaration says; `bridle check --app module:b` reads it."
     if not policy.allow - policy.deny:

@@ -1,6 +1,7 @@
 """A run while it works: a live panel on a terminal, plain lines elsewhere."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -100,8 +101,7 @@ class Watch:
     def leave(self) -> None:
         """Give the terminal back: the process ends here."""
         if self._is_live:
-            sys.stderr.write("\x1b[?25h\n")
-            sys.stderr.flush()
+            os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # not through a buffer that we may have cut into
 
     def _timeline(self, run: RunId) -> Timeline:
         state = self._last

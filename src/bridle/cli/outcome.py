@@ -2,13 +2,14 @@
 
 import json
 
-from bridle.cli.screen import Screen, Span, bad, bold, counted, dim, doubtful, duration, good
+from bridle.cli.screen import Screen, Span, bad, bold, counted, cut, dim, doubtful, duration, good
 from bridle.rules.names import ACTIVE_MS, MODEL_CALLS, STEPS, TOKENS_IN, TOKENS_OUT, USD_NANO, show_usd
 from bridle.rules.stop import Retry, Status, StopNote, StopReason
 from bridle.rules.strict_json import Json
 from bridle.runs.result import RunResult
 
 MOST_SHOWN = 20_000  # characters of an answer
+MOST_ERROR = 200  # columns of the error in a sentence
 
 AGAIN = {
     Retry.NEVER: "The same request would end the same way.",
@@ -44,7 +45,16 @@ def heading(stop: StopNote | None) -> tuple[Span, ...]:
     colour = {Status.OK: good, Status.FAILED: bad}.get(stop.status, doubtful)
     status = str(stop.status)
     asker = f" By {stop.detail['by']}." if stop.reason is StopReason.CANCELLED and "by" in stop.detail else ""
-    return (colour(status), f"  {stop.reason}: " if stop.reason.value != status else "  ", stop.text() + asker)
+    return (colour(status), f"  {stop.reason}: " if stop.reason.value != status else "  ", why(stop) + asker)
+
+
+def why(stop: StopNote) -> str:
+    """The sentence of a stop or a refusal, with the error that it came from where the sentence does not have it."""
+    text, error = stop.text(), str(stop.detail.get("error", "")).strip()
+    if not error or error in text:
+        return text
+    shown = cut(error, MOST_ERROR)
+    return f"{text.removesuffix('.')}: {shown}{'' if shown.endswith(('.', '!', '?')) else '.'}"
 
 
 def advice(stop: StopNote) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from bridle.cli.exits import Failed
 from bridle.rules.names import Millis, RunId
 from bridle.store.base import UnknownRun
+from bridle.store.opening import for_reading
 from bridle.store.sqlite import SqliteStore
 
 DEFAULT = "sqlite:///.bridle/bridle.db"
@@ -63,12 +64,14 @@ def reading(path: Path) -> Iterator[SqliteStore]:
         asyncio.run(store.close())
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a process writes this store now."""
+def is_locked(path: Path) -> bool | None:
+    """Whether a process writes this store now; None where this user may not see that."""
     try:
         lock = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return None
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
@@ -80,7 +83,7 @@ def is_locked(path: Path) -> bool:
 
 def ids(path: Path, prefix: str = "", limit: int = MOST_LOOKED_AT) -> list[RunId]:
     """The ids of runs that begin with `prefix`, the newest first; also where the rows themselves are damaged."""
-    with closing(sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)) as db:
+    with closing(sqlite3.connect(for_reading(path), uri=True)) as db:
         return [RunId(run) for (run,) in db.execute(_IDS, (prefix, prefix + _LAST, limit))]
 
 

@@ -5,8 +5,11 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -27,6 +30,7 @@ from bridle.store.sqlite import SqliteStore
 from bridle.tools.kb import Library
 
 PATIENCE_SECONDS = 1.0
+NAMES: Mapping[int, str] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}  # as the journal has who cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,8 @@ def run(  # noqa: PLR0913 - each is an option of the command line
     else:
         _refuse_with_app(docs, policy, model)
         work = _of_app(app, question, given, place if store else None)
-    return asyncio.run(_carried(Request(work, tenant, key), as_json=as_json))
+    with _signals() as stopping:
+        return asyncio.run(_carried(Request(work, tenant, key), stopping, as_json=as_json))
 
 
 def _refuse_with_app(docs: Path | None, policy: Path | None, model: str | None) -> None:
@@ -140,26 +145,26 @@ def _input(flow: Flow, question: str, given: str | None) -> object:
     return words
 
 
-async def _carried(request: Request, *, as_json: bool) -> int:
+async def _carried(request: Request, stopping: "Stopping", *, as_json: bool) -> int:
     """Run to the end and tell it. The first Ctrl-C cancels the run properly, the second one leaves at once."""
     started, of = now(), request.work
     async with of.house as b:
         work = asyncio.create_task(b.run(of.flow, of.input, tenant=request.tenant, by=_user(), key=request.key))
         watch = Watch(b, of.flow, request.tenant, ERR)
-        stopping = _interrupts(watch)
+        stopping.watch = watch
         shown = asyncio.create_task(watch.quietly(work) if as_json else watch.until(work))
         cancelled = asyncio.create_task(stopping.wait())
         await asyncio.wait((work, cancelled), return_when=asyncio.FIRST_COMPLETED)
-        if stopping.is_set() and not work.done():
+        if stopping.by and not work.done():
             run = await watch.run(work)
             if run is not None:
-                await b.cancel(run, by="Ctrl-C")
+                await b.cancel(run, by=stopping.by)
         cancelled.cancel()
         result = await work
         await shown
         is_earlier = b.store.recorded(RunId(result.run_id)).state.started_at < started
         place = b.store.path if isinstance(b.store, SqliteStore) else None
-    code = INTERRUPTED if stopping.is_set() else of_a_run(result.status)
+    code = INTERRUPTED if stopping.by else of_a_run(result.status)
     if of.docs is not None:
         of.docs.close()
     _tell(result, place, is_earlier=is_earlier, as_json=as_json)
@@ -167,20 +172,51 @@ async def _carried(request: Request, *, as_json: bool) -> int:
     return code
 
 
-def _interrupts(watch: Watch) -> asyncio.Event:
-    """Ctrl-C and SIGTERM set this event; once it is set, they end the process."""
-    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+class Stopping:
+    """Ctrl-C and SIGTERM: the first one asks the run to be cancelled, the next one ends the process where it stands.
 
-    def interrupted() -> None:
-        if stopping.is_set():
-            watch.leave()
+    These are handlers of the process, and not of the event loop: a step that blocks the loop does not block them.
+    """
+
+    def __init__(self) -> None:
+        self.by = ""  # who asked first; empty while nobody has
+        self.watch: Watch | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Until somebody asks."""
+        self._loop = asyncio.get_running_loop()
+        if self.by:
+            return
+        await self._asked.wait()
+
+    def signalled(self, number: int, frame: FrameType | None) -> None:
+        """What Python calls between two lines of whatever runs; so it takes no lock, and may cut into a print."""
+        del frame
+        if self.by:
+            if self.watch is not None:
+                self.watch.leave()
             os._exit(INTERRUPTED)
-        stopping.set()
-        watch.say("cancelling; Ctrl-C again leaves at once")
+        self.by = NAMES.get(number, str(number))
+        if self.watch is not None:
+            with suppress(RuntimeError):  # it cut into a print to the same stream
+                self.watch.say("cancelling; Ctrl-C again leaves at once")
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has just been closed
+                self._loop.call_soon_threadsafe(self._asked.set)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted)
-    return stopping
+
+@contextmanager
+def _signals() -> Iterator[Stopping]:
+    """While this lasts, SIGINT and SIGTERM are ours."""
+    stopping = Stopping()
+    before = {number: signal.signal(number, stopping.signalled) for number in NAMES}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _leave(code: int) -> None:

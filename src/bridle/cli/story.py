@@ -29,6 +29,8 @@ from bridle.runs.result import RunResult, read_result, spent_by
 from bridle.store.base import Entry, Store
 
 MOST_EVENTS = 2_000  # lines of a timeline; --json has all events
+LATENCY, SPEND = "latency_ms", "spend_usd_nanos"  # of one run, with their units
+_UNITS = {"latency_p95": LATENCY, "spend_per_run": SPEND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,10 @@ class Story:
     entries: list[Entry]
     policy: Policy | None
     asked: bytes
-    is_worked_on: bool  # by the process that writes the store, as far as anybody can tell
+    is_worked_on: bool | None  # by the process that writes the store; None where this user cannot see that
 
 
-def read_story(store: Store, run: RunId, *, is_worked_on: bool) -> Story:
+def read_story(store: Store, run: RunId, *, is_worked_on: bool | None) -> Story:
     """Read a run. Raises UnknownRun, and BadRow for a damaged one."""
     state = store.recorded(run).state
     kept = store.policy(state.policy)
@@ -179,16 +181,18 @@ def tracked(story: Story) -> dict[str, object]:
         "spend_per_run": state.spent(USD_NANO),
     }
     chosen = story.policy.track if story.policy is not None else ()
-    return {name: known[name] for name in chosen if name in known}
+    return {_UNITS.get(name, name): known[name] for name in chosen if name in known}
 
 
 def _tracked(screen: Screen, story: Story) -> None:
     shown = []
     for name, value in tracked(story).items():
-        if isinstance(value, int) and name == "latency_p95":
-            shown.append(f"{name} {duration(value)}")
-        elif isinstance(value, int) and name == "spend_per_run":
-            shown.append(f"{name} {show_usd(value)}")
+        if isinstance(value, int) and name == LATENCY:
+            shown.append(f"latency {duration(value)}")
+        elif isinstance(value, int) and name == SPEND:
+            shown.append(f"spend {show_usd(value)}")
+        elif name == LATENCY:
+            shown.append("latency -")
         else:
             shown.append(f"{name} {value if value is not None else '-'}")
     if shown:
@@ -200,7 +204,9 @@ def _still_open(screen: Screen, story: Story, option: str) -> None:
     if state.halt is not None:
         screen.line(bold("why  "), f"It is halted: {state.halt.text()}")
     ends = f"`bridle cancel {state.run}{option}` ends it"
-    if story.is_worked_on:
+    if story.is_worked_on is None:
+        screen.line(bold("now  "), f"Whether a process works on it, this user may not see (its lock file); {ends}.")
+    elif story.is_worked_on:
         screen.line(bold("now  "), f"A process works on this store; {ends}.")
     else:
         screen.line(bold("now  "), f"Nobody works on it. The same request takes it up again; {ends}.")
@@ -253,7 +259,7 @@ def _event(entry: Entry, story: Story, store: Store) -> dict[str, object]:
         found["at_ms" if item.name == "at" else item.name] = _plain(value)
     if isinstance(event, CallRefused):
         found["text"] = _refusal(event)
-    if isinstance(event, CallAdmitted):
+    if isinstance(event, CallAdmitted | CallRefused):
         kept = store.payload(story.state.run, f"{event.call}.args")
         found["arguments"] = _json(kept) if kept is not None else None
     if isinstance(event, CallSettled):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import assert_never
 
+from bridle.cli.outcome import why
 from bridle.cli.screen import Span, bad, bold, counted, cut, dim, doubtful, duration, size, visible
 from bridle.rules.call import CallKind, Purpose
 from bridle.rules.events import (
@@ -125,7 +126,7 @@ class Timeline:
         note = StopNote(event.reason, event.detail)
         also = f" (also: {', '.join(event.also)})" if event.also else ""
         over = " This step's budget is used up." if event.node_over else ""
-        said = (bad(f" -> refused: {event.reason}."), f" {note.text()}{over}", dim(also))
+        said = (bad(f" -> refused: {event.reason}."), f" {why(note)}{over}", dim(also))
         return self._call(event.at, event.call, event.tool, event.args, said)
 
     def _ended(self, admitted: CallAdmitted, said: Line) -> Line:
@@ -143,11 +144,13 @@ class Timeline:
 
     def _call(self, at: Millis, call: CallId, tool: ToolName, args: Digest, said: Line) -> Line:
         head = f"  {call:<4} {cut(tool, 60)}"
-        return self._line(at, head, dim(self._args(tool, args)), *said)
+        return self._line(at, head, dim(self._args(call, tool, args)), *said)
 
-    def _args(self, tool: ToolName, args: Digest) -> str:
-        call = self._args_of.get((tool, args))
-        kept = self._payload(f"{call}.args") if call is not None else None
+    def _args(self, call: CallId, tool: ToolName, args: Digest) -> str:
+        """The beginning of its arguments: its own, or those of the call whose result it reused."""
+        kept = self._payload(f"{call}.args")
+        if kept is None and (tool, args) in self._args_of:
+            kept = self._payload(f"{self._args_of[tool, args]}.args")
         if kept is None or kept == b"{}":
             return ""
         room = min(max(self._width - 72, LEAST_ARGS), MOST_ARGS)

@@ -1,6 +1,7 @@
 """The first half of a call: everything is read, decided and written down in one transaction."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import field
 
 from bridle.gateway.live import Live
 from bridle.gateway.proposal import ModelWish, Proposal
@@ -40,8 +41,10 @@ class Admission:
     pending: Sequence[Settlement] = ()
     attempt: int = 1
     overran: Collection[str] = ()  # models that took more than they declared: their price is not known any more
+    given: list[CallId] = field(default_factory=list)  # what it admitted, for who is cancelled while it commits
 
     def __call__(self, tx: Transaction) -> tuple[list[Verdict], RunState]:
+        self.given.clear()
         party = party_of(self.live)
         for settlement in self.pending:
             settle(tx, party, settlement)
@@ -68,6 +71,7 @@ class Admission:
         answer = self._written(tx, party, proposal, call, seen)
         if isinstance(answer, Admit):
             fresh[proposal.tool, proposal.args] = call.id
+            self.given.append(call.id)
             self.live.unsent.add(call.id)  # if this very commit is lost, the id means nothing
         return Verdict(call.id, answer, self.now, self.attempt)
 

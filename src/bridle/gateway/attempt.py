@@ -38,10 +38,11 @@ from bridle.rules.names import (
     Effect,
     Millis,
 )
-from bridle.rules.prompt import ModelReply, ToolUse, is_pinned
+from bridle.rules.prompt import ModelReply, ToolUse, Usage, is_pinned
 from bridle.rules.stop import StopReason
 from bridle.store.chain import keyed
 
+MOST_TOKENS = 10**12  # of one reply; more is no count
 _NOT_BILLED = frozenset({
     FailureKind.RATE_LIMITED, FailureKind.REJECTED, FailureKind.CREDENTIALS, FailureKind.CONTEXT_OVERFLOW,
 })  # fmt: skip
@@ -189,9 +190,13 @@ def _model_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: P
         ending = CallSettled(at, answer.call, used, failure=failed.kind)
         return Attempt(_settlement(live, proposal, ending, failed=failed), failure_of(proposal, failed), failed)
     assert isinstance(reply, ModelReply)
-    reply = _sound(reply)
+    try:
+        reply = _sound(reply)
+        kept_reply(reply)
+    except (TypeError, ValueError, AttributeError):
+        reply = ModelReply("")  # its parts are not what they are declared to be: an empty answer, paid in full
     used = _paid(proposal)
-    if reply.usage is not None:
+    if reply.usage is not None and _is_countable(reply.usage):
         tokens = {TOKENS_IN: reply.usage.tokens_in, TOKENS_OUT: reply.usage.tokens_out}
         used = {**used, **tokens, USD_NANO: wish.cost(reply.usage)}
     kept = kept_reply(reply)
@@ -201,12 +206,17 @@ def _model_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: P
     return Attempt(_settlement(live, proposal, ending, kept), Replied(reply, answer.call))
 
 
+def _is_countable(usage: Usage) -> bool:
+    """Whether a client counted tokens as tokens are counted; otherwise the whole hold is paid."""
+    return all(type(n) is int and 0 <= n <= MOST_TOKENS for n in (usage.tokens_in, usage.tokens_out))
+
+
 def _sound(reply: ModelReply) -> ModelReply:
     """The reply in whole characters: half of one could be neither kept nor sent on."""
     try:
-        "".join([reply.text, *(part for use in reply.uses for part in (use.name, use.arguments))]).encode()
+        "".join([reply.text, *(part for use in reply.uses for part in (use.id, use.name, use.arguments))]).encode()
     except UnicodeEncodeError:
-        uses = tuple(ToolUse(use.id, _whole(use.name), _whole(use.arguments)) for use in reply.uses)
+        uses = tuple(ToolUse(_whole(use.id), _whole(use.name), _whole(use.arguments)) for use in reply.uses)
         return replace(reply, text=_whole(reply.text), uses=uses)
     return reply
 
@@ -224,7 +234,8 @@ def _settlement(
     live: Live, proposal: Proposal, ending: Ending, kept: bytes = b"", failed: CallFailed | None = None
 ) -> Settlement:
     tool = proposal.ruled.tool if proposal.ruled is not None else None
-    patience = (failed.retry_after if failed is not None else None) or Millis(0)
+    asked: object = failed.retry_after if failed is not None else None  # a tool's own words, whatever they are
+    patience = Millis(asked) if isinstance(asked, int) else Millis(0)
     seat = bulkhead(live.tenant, tool.name) if tool is not None else None
     return Settlement(ending, proposal.dependency, kept, patience, concurrency_of(tool), seat)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from bridle.gateway.admission import Admission, Verdict, party_of
 from bridle.gateway.attempt import attempt, ended_early, failure_of, permit_for, unsent
@@ -18,14 +19,14 @@ from bridle.gateway.twins import came_down, took_off, twin_of
 from bridle.gateway.world import World
 from bridle.rules.call import CallKind
 from bridle.rules.decision import Admit, Deny, Halt, Hold, Later, Reuse
-from bridle.rules.events import RunHalted
-from bridle.rules.failure import CallFailed, FailureKind
+from bridle.rules.events import CallVoided, RunHalted
+from bridle.rules.failure import CallFailed, ControlUnavailable, FailureKind
 from bridle.rules.health import Health
-from bridle.rules.names import RunId, ToolName
+from bridle.rules.names import CallId, RunId, ToolName
 from bridle.rules.policy import Level
 from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopNote, StopReason
-from bridle.store.base import Store, Transaction
+from bridle.store.base import Fenced, Store, Transaction
 
 NOBODY_WAITED = CallFailed(FailureKind.CANCELLED, "nobody waited for it")
 
@@ -64,7 +65,11 @@ class Gateway:
         """One transaction: what is pending is settled, then every proposal is decided."""
         pending = tuple(live.pending)
         admission = Admission(live, proposals, self.world.now(), pending, attempt, self._overran)
-        answers, live.state = await self.store.transact(admission)
+        try:
+            answers, live.state = await self.store.transact(admission)
+        except asyncio.CancelledError:  # it is committed all the same, and nobody will perform what it admitted
+            await asyncio.shield(self._void(live, admission.given))
+            raise
         self._landed(live, pending)
         for proposal, answer in zip(proposals, answers, strict=True):
             if isinstance(answer.answer, Admit):
@@ -95,6 +100,9 @@ class Gateway:
 
     async def _carried_out(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome:
         """One admitted call to its end; another attempt is another admission."""
+        if live.is_closing:  # the end is on its way to the journal, and says that this was never sent
+            came_down(live, answer.call, proposal, failure_of(proposal, NOBODY_WAITED), self.world.now())
+            return failure_of(proposal, NOBODY_WAITED)
         permit = permit_for(live, proposal, answer, self.world.now())
         live.unsent.discard(answer.call)
         outcome: Outcome | None = None
@@ -129,11 +137,31 @@ class Gateway:
     async def settle_all(self) -> None:
         """Write down how the performed calls of every run ended."""
         for live in tuple(self._riding.values()):
-            await self._write(live, None)
+            try:
+                await self._write(live, None)
+            except ControlUnavailable:
+                raise
+            except Exception:  # noqa: BLE001 - the trouble of one run is not its neighbours'
+                self._riding.pop(live.run, None)
 
     async def halt(self, live: Live, note: StopNote) -> None:
         """Nothing else is admitted in this run but its finalise call. A run that is halted stays as it is."""
         await self._write(live, note)
+
+    async def _void(self, live: Live, calls: Sequence[CallId]) -> None:
+        """Give back what calls hold that were admitted and never begun; their admission stands before this."""
+        now = self.world.now()
+
+        def voided(tx: Transaction) -> RunState:
+            for call in calls:
+                opened = tx.state(live.run).open_calls.get(call)
+                if opened is not None and call in live.unsent:
+                    seat = bulkhead(live.tenant, opened.tool)
+                    settle(tx, party_of(live), Settlement(CallVoided(now, call), opened.tool, concurrency=1, seat=seat))
+            return tx.state(live.run)
+
+        with suppress(ControlUnavailable, Fenced):  # then recovery closes them
+            live.state = await self.store.transact(voided)
 
     async def _write(self, live: Live, halt: StopNote | None) -> None:
         pending, party, now = tuple(live.pending), party_of(live), self.world.now()
@@ -177,7 +205,8 @@ class Gateway:
     def _drop_unsent(self, live: Live, proposals: Sequence[Proposal], answers: Sequence[Verdict]) -> None:
         """Calls that were admitted and then cancelled before they began: what they held goes back."""
         for proposal, answer in zip(proposals, answers, strict=True):
-            if answer.call in live.unsent and answer.call in live.flying:
+            is_admitted = isinstance(answer.answer, Admit)
+            if is_admitted and answer.call in live.unsent and answer.call in live.flying:
                 live.unsent.discard(answer.call)
                 live.pending.append(unsent(live, proposal, answer.call, self.world.now()))
                 came_down(live, answer.call, proposal, failure_of(proposal, NOBODY_WAITED), self.world.now())

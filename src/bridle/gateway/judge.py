@@ -27,6 +27,8 @@ def judge(raw: object, ruled: Ruled, run: RunId, call: CallId, shown: int) -> Ju
         value = clean(raw, max_bytes=tool.max_bytes)
     except BadJson as error:
         return _unusable(f"{tool.name} returned something that is not usable: {error}")
+    except Exception as error:  # noqa: BLE001 - an output may run code of its own while it is read
+        return _unusable(f"{tool.name} returned something that cannot be read ({type(error).__name__})")
     if ruled.output is not None:
         errors = ruled.output.errors(value)
         if errors:

@@ -41,6 +41,14 @@ class Remembered:
     shown: int  # bytes of it that the model was shown at most
 
 
+def memory_args(kind: CallKind, args: Digest) -> Digest:
+    """By what a call is remembered beside its number: a model's by the number alone.
+
+    What a model is sent depends on the time and the budget that are left, which are others after a crash.
+    """
+    return args if kind is CallKind.TOOL else Digest("")
+
+
 @dataclass(slots=True)
 class Live:
     """One run in this process. `policy` is the run's, `node` the same narrowed to its step."""
@@ -61,6 +69,7 @@ class Live:
     flying: dict[CallId, Flying] = field(default_factory=dict)
     remembered: dict[MemoryKey, Remembered] = field(default_factory=dict)
     ordinals: dict[tuple[CallKind, ToolName, Digest], int] = field(default_factory=dict)
+    is_closing: bool = False  # its end is being written: nothing begins any more
     unsent: set[CallId] = field(default_factory=set)  # admitted by this process, and not performed yet
 
     def next_ordinal(self, kind: CallKind, tool: ToolName, args: Digest) -> int:

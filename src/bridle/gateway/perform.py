@@ -80,6 +80,8 @@ async def _announced(work: Callable[[], Coroutine[object, object, object]], over
     """Wakes who waits from inside the task: a callback on the task would wake him one pass of the loop later."""
     try:
         return await work()
+    except SystemExit as error:  # a tool does not end the house
+        raise CallFailed(FailureKind.CRASHED, f"SystemExit: {error.code}") from None
     finally:
         _end(over)
 

@@ -5,7 +5,7 @@ from dataclasses import field
 
 from bridle.gateway.cleaning import clean
 from bridle.gateway.context import CallContext
-from bridle.gateway.live import Live
+from bridle.gateway.live import Live, memory_args
 from bridle.gateway.schemas import Schema
 from bridle.gateway.toolbox import Ruled, Toolbox
 from bridle.rules import strict_json
@@ -186,7 +186,7 @@ def _propose_model(wish: ModelWish, live: Live) -> Proposal:
         kind=CallKind.MODEL,
         tool=tool,
         args=args,
-        ordinal=live.next_ordinal(CallKind.MODEL, tool, args),
+        ordinal=live.next_ordinal(CallKind.MODEL, tool, memory_args(CallKind.MODEL, args)),
         turn=live.turn,
         hold=hold,
     )

@@ -5,12 +5,13 @@ import json
 from msgspec.json import Encoder
 
 from bridle.gateway.judge import observe
-from bridle.gateway.live import Live
-from bridle.gateway.outcome import Outcome, Replied
+from bridle.gateway.live import Live, memory_args
+from bridle.gateway.outcome import Outcome, Refusal, Replied
 from bridle.gateway.proposal import Proposal
 from bridle.rules import strict_json
 from bridle.rules.call import CallKind
 from bridle.rules.prompt import Finish, ModelReply, ToolUse, Usage
+from bridle.rules.stop import StopReason
 
 _encode = Encoder().encode
 
@@ -19,13 +20,18 @@ def recall(live: Live, proposal: Proposal) -> Outcome | None:
     """The outcome that this proposal had before the crash, or None when it is new."""
     if not live.remembered:
         return None
-    known = live.remembered.get((proposal.kind, proposal.tool, proposal.args, proposal.ordinal))
+    known = live.remembered.get(
+        (proposal.kind, proposal.tool, memory_args(proposal.kind, proposal.args), proposal.ordinal)
+    )
     if known is None:
         return None
     if proposal.kind is CallKind.MODEL:
         return Replied(reply_of(known.kept), known.call)
     if proposal.ruled is None:
         return None
+    if not known.kept:
+        error = "it took effect before the crash, and its answer was not usable"
+        return Refusal(proposal.tool, StopReason.TOOL_OUTPUT_INVALID, {"tool": proposal.tool, "error": error})
     value = strict_json.parse(known.kept, max_bytes=len(known.kept) + 1)
     return observe(value, known.kept, proposal.ruled, f"artifact:{live.run}/{known.call}", known.shown)
 

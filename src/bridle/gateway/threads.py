@@ -9,7 +9,7 @@ from bridle.rules.failure import CallFailed, FailureKind
 
 
 async def in_thread(work: Callable[[], object]) -> object:
-    """What a plain function returns or raises. The thread is a daemon; the tool's bulkhead bounds how many there are.
+    """What a plain function returns or raises. The thread is a daemon; one that never returns stays, without its seat.
 
     Not asyncio's executor: its few threads are shared, and a tool that never returns keeps one for ever.
     """

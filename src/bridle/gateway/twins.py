@@ -3,9 +3,10 @@
 import asyncio
 
 from bridle.gateway.live import Flying, Live, Seen
-from bridle.gateway.outcome import Observation, Outcome
+from bridle.gateway.outcome import Observation, Outcome, Refusal
 from bridle.gateway.proposal import Proposal
 from bridle.rules.names import CallId, Millis
+from bridle.rules.stop import StopReason
 
 
 def took_off(live: Live, call: CallId, proposal: Proposal, at: Millis) -> None:
@@ -32,6 +33,7 @@ def came_down(live: Live, call: CallId, proposal: Proposal, outcome: Outcome, at
 async def twin_of(live: Live, proposal: Proposal, of: CallId) -> Outcome | None:
     """The outcome of an identical call, which may still be on its way; None when nothing is left of it."""
     if of in live.flying:
-        return await asyncio.shield(live.flying[of].outcome)
+        outcome = await asyncio.shield(live.flying[of].outcome)
+        return None if isinstance(outcome, Refusal) and outcome.reason is StopReason.CANCELLED else outcome
     seen = live.seen.get((proposal.tool, proposal.args))
     return seen.outcome if seen is not None and seen.call == of else None

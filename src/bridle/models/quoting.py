@@ -12,8 +12,7 @@ from dataclasses import dataclass
 K1, B = 1.2, 0.75
 HEADING_WEIGHT = 0.5  # of a word that stands only in the heading above a sentence
 MAX_QUOTES = 5
-MIN_QUOTES = 3  # this many are shown when they match at all; more only when they are nearly as good as the first
-NEARLY = 0.5
+NEARLY = 0.5  # of the best score: what is not nearly as good is not quoted
 MAX_SENTENCES = 20_000
 MAX_QUESTION = 20_000  # characters that are looked at, and of them at most
 MAX_WANTED = 32  # words
@@ -75,12 +74,13 @@ def quotes(question: str, passages: Sequence[Passage]) -> list[tuple[str, str]]:
     scores = _bm25(wanted, sentences)
     needed = 1 if len(wanted) < 3 else 2  # one word in common is chance, when many were asked for
     ranked = sorted(zip(scores, sentences, strict=True), key=lambda pair: -pair[0])
-    chosen: list[_Sentence] = []
+    chosen, best = list[_Sentence](), 0.0
     for score, sentence in ranked:
-        if len(chosen) >= MAX_QUOTES or (len(chosen) >= MIN_QUOTES and score < NEARLY * ranked[0][0]):
+        if len(chosen) >= MAX_QUOTES or (chosen and score < NEARLY * best):
             break
         own = sentence.words.keys() & wanted
         if own and len(own | (sentence.heading & wanted)) >= needed and not any(_is_same(sentence, c) for c in chosen):
+            best = best if chosen else score
             chosen.append(sentence)
     return [(sentence.text, sentence.source) for sentence in chosen]
 
@@ -101,7 +101,7 @@ def _bm25(wanted: set[str], sentences: Sequence[_Sentence]) -> list[float]:
 
 
 def _sentences(passage: Passage) -> list[_Sentence]:
-    """Its sentences: Markdown headings become context, marks and links become text, blocks of code are skipped."""
+    """Its sentences: Markdown headings become context, marks and links become text, code and tables are skipped."""
     found: list[_Sentence] = []
     source, heading, is_code = _clean(passage.source)[:MAX_SOURCE], passage.heading, False
     for paragraph in _paragraphs(_COMMENT.sub("", passage.text)):
@@ -109,7 +109,7 @@ def _sentences(passage: Passage) -> list[_Sentence]:
             is_code = not is_code
         elif paragraph.startswith("#"):
             heading, is_code = paragraph.lstrip("# "), False
-        elif not is_code:
+        elif not is_code and not paragraph.startswith("|"):
             above = frozenset(_counted(heading))
             for part in _END.split(_LINK.sub(r"\1", paragraph)):
                 text = _clean(part)

@@ -8,6 +8,7 @@ from bridle.rules.names import Millis
 
 OPENS_AFTER = 5  # illnesses in a row
 STAYS_OPEN = Millis(60_000)
+LONGEST_PATIENCE = Millis(3_600_000)  # a far end that asks for more is asked again after an hour
 RETRY_TOKEN = 1_000  # thousandths: one retry
 RETRY_GAIN = 100  # thousandths that each first attempt earns, so that retries stay under a tenth of the calls
 RETRY_TOKENS_AT_MOST = 10 * RETRY_TOKEN
@@ -53,7 +54,8 @@ class Health:
     def answered(self, now: Millis, failure: FailureKind | None, retry_after: Millis = Millis(0)) -> "Health":
         """After a settlement. Only illness counts; a 429 slows down and trips nothing."""
         if failure is FailureKind.RATE_LIMITED:
-            return replace(self, not_before=max(self.not_before, Millis(now + retry_after)), probing_until=Millis(0))
+            patience = min(max(retry_after, 0), LONGEST_PATIENCE)
+            return replace(self, not_before=max(self.not_before, Millis(now + patience)), probing_until=Millis(0))
         if failure is not None and failure.is_illness:
             failures = self.failures + 1
             opens = Millis(now + STAYS_OPEN) if failures >= OPENS_AFTER else self.open_until

@@ -4,12 +4,14 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from bridle.gateway.outcome import Observation
+from bridle.rules.failure import BridleError
 from bridle.rules.names import Millis
 from bridle.rules.prompt import ModelReply, ModelRequest
 from bridle.runs.attach import Attachment
+from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
 from bridle.runs.run import Run
 
@@ -109,3 +111,64 @@ class BlockingAttachment:
         self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
     ) -> bool:
         return self._thread.do(self._attachment.__aexit__(kind, raised, trace))
+
+
+class House(Protocol):
+    """What the twins need of a house: its asynchronous doors."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody opened it in an event loop of his own."""
+
+    async def run(
+        self, flow: Flow, given: object = None, /, *, tenant: str = "default", by: str = "local", key: str | None = None
+    ) -> RunResult:
+        """Run a flow."""
+
+    def attach(
+        self, *, agent: str, task: str = "", tenant: str = "default", by: str = "local", key: str | None = None
+    ) -> Attachment:
+        """A run for a foreign loop."""
+
+    async def close(self) -> None:
+        """Close the house."""
+
+
+class BlockingTwins:
+    """The same doors for code without an event loop: a house works in a thread of its own until `close_blocking`."""
+
+    def __init__(self) -> None:
+        self._thread: LoopThread | None = None
+        self._starting = threading.Lock()
+
+    def run_blocking(
+        self: "House", flow: Flow, given: object = None, /, *, tenant: str = "default", by: str = "local",
+        key: str | None = None,
+    ) -> RunResult:  # fmt: skip
+        """`run` for code without an event loop."""
+        return in_thread(self).do(self.run(flow, given, tenant=tenant, by=by, key=key))
+
+    def attach_blocking(
+        self: "House", *, agent: str, task: str = "", tenant: str = "default", by: str = "local", key: str | None = None
+    ) -> BlockingAttachment:
+        """`attach` for code without an event loop: `with b.attach_blocking(agent="support") as run`."""
+        return BlockingAttachment(self.attach(agent=agent, task=task, tenant=tenant, by=by, key=key), in_thread(self))
+
+    def close_blocking(self: "House") -> None:
+        """Close the house and the thread it worked in."""
+        assert isinstance(self, BlockingTwins)
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.do(self.close())
+            thread.close()
+
+
+def in_thread(house: "House") -> LoopThread:
+    """The thread of a house, started by the first who needs it. Raises BridleError when it is open in a loop."""
+    assert isinstance(house, BlockingTwins)
+    with house._starting:
+        if house._thread is None:
+            if house.is_open:
+                raise BridleError("this house is open in a loop; its blocking twins need a Bridle of their own")
+            house._thread = LoopThread()
+        return house._thread

@@ -19,6 +19,7 @@ class Seat:
     name: str
     model: Model | None  # None: a foreign loop brings its own client
     price: Pricing | None
+    is_ours: bool = False  # one of bridle's own clients, which end when they are cancelled
 
     @property
     def context_tokens(self) -> int:

@@ -1,12 +1,14 @@
 """The life of a run in the journal: opened, moved to a step, closed, or taken over after a crash."""
 
+import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bridle.gateway.admission import party_of
 from bridle.gateway.cleaning import clean, legible
-from bridle.gateway.live import Live, MemoryKey, Remembered
+from bridle.gateway.live import Live, MemoryKey, Remembered, memory_args
 from bridle.gateway.settlement import Settlement, settle
 from bridle.gateway.world import World
 from bridle.rules import strict_json
@@ -23,7 +25,7 @@ from bridle.rules.events import (
     RunStopped,
     StepEntered,
 )
-from bridle.rules.failure import FailureKind
+from bridle.rules.failure import BridleError, FailureKind
 from bridle.rules.names import (
     ACTIVE_MS,
     IN_FLIGHT,
@@ -100,8 +102,20 @@ async def open_run(store: Store, world: World, opening: Opening, entry: StepEntr
         tx.keep(opening.run, "input", opening.input)
         return (_enter(tx, state, opening.policy, entry, salt, now) if entry is not None else state), True
 
-    state, is_new = await store.transact(opened)
+    try:
+        state, is_new = await store.transact(opened)
+    except asyncio.CancelledError:  # it is committed all the same, and nobody will work on it
+        await asyncio.shield(_abandon(store, world, opening, salt))
+        raise
     return live_of(state, opening.policy, salt, entry) if is_new else state
+
+
+async def _abandon(store: Store, world: World, opening: Opening, salt: bytes) -> None:
+    """Close a run whose caller went away while it was opened; this stands behind its opening in the queue."""
+    with suppress(BridleError):  # it was not even started, or recovery closes it
+        state = await store.transact(lambda tx: tx.state(opening.run))
+        live = live_of(state, opening.policy, salt, None)
+        await close_run(store, world, live, StopNote(StopReason.CANCELLED), None)
 
 
 def joins(earlier: RunState, key: RunKey, now: Millis) -> bool:
@@ -179,6 +193,7 @@ async def enter(store: Store, world: World, live: Live, entry: StepEntry) -> Non
 
 async def close_run(store: Store, world: World, live: Live, wanted: StopNote, said: object) -> bytes:
     """End a run, once: settle what is pending, close what is open, write the terminal event; returns the head."""
+    live.is_closing = True
     words, wanted = _last_words(said, wanted)
     pending, party, now = tuple(live.pending), party_of(live), world.now()
 
@@ -189,7 +204,7 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
         if state.phase is not Phase.STOPPED:
             for call in tuple(state.open_calls):
                 never_sent = Settlement(CallVoided(now, call), state.open_calls[call].tool, concurrency=1)
-                settle(tx, party, never_sent if call in live.unsent else lost(state, call, now, live.policy))
+                settle(tx, party, never_sent if call in live.unsent else lost(state, call, now, seats=1))
             state = tx.state(live.run)
             note = ending(state, wanted)
             answer = keyed(live.salt, words) if words else Digest("")
@@ -216,15 +231,16 @@ def _last_words(said: object, wanted: StopNote) -> tuple[bytes, StopNote]:
         return b"", StopNote(StopReason.ANSWER_INVALID, {"error": legible(str(error))}) if is_ok else wanted
 
 
-def lost(state: RunState, call: CallId, now: Millis, policy: Policy) -> Settlement:
-    """How a call ends that nobody waits for any more: paid in full, and a write is in doubt."""
+def lost(state: RunState, call: CallId, now: Millis, *, seats: int) -> Settlement:
+    """How a call ends that nobody waits for any more: paid in full, and a write is in doubt.
+
+    `seats` is 1 where this process took a seat for the call, and 0 where the one that took it is gone with its seats.
+    """
     opened = state.open_calls[call]
-    rule = policy.tools.get(opened.tool)
-    concurrency = (rule.concurrency if rule is not None else None) or 1
     if opened.effect is Effect.WRITE:
-        return Settlement(CallInDoubt(now, call), opened.tool, concurrency=concurrency)
+        return Settlement(CallInDoubt(now, call), opened.tool, concurrency=seats)
     paid = {unit: amount for unit, amount in opened.hold.items() if unit != IN_FLIGHT}
-    return Settlement(CallSettled(now, call, paid, failure=FailureKind.CANCELLED), opened.tool, concurrency=concurrency)
+    return Settlement(CallSettled(now, call, paid, failure=FailureKind.CANCELLED), opened.tool, concurrency=seats)
 
 
 async def take_over(store: Store, world: World, run: RunId, policy: Policy) -> Live:
@@ -236,7 +252,7 @@ async def take_over(store: Store, world: World, run: RunId, policy: Policy) -> L
         recorded = tx.recorded(run)
         live = live_of(state, policy, recorded.salt, None)
         for call in tuple(state.open_calls):
-            settle(tx, party_of(live), lost(state, call, now, policy))
+            settle(tx, party_of(live), lost(state, call, now, seats=0))
         return tx.state(run), recorded.salt
 
     state, salt = await store.transact(taken)
@@ -257,10 +273,14 @@ def remember(store: Store, live: Live) -> None:
                 live.remembered.clear()
             case CallAdmitted(call=call):
                 admitted[call] = entry.event
-            case CallSettled(call=call, failure=None):
+            case CallSettled(call=call, failure=failure):
                 event = admitted[call]
                 shown[call] = entry.event.shown
-                _keep(store, live, (event.kind, event.tool, event.args, event.ordinal), call, shown[call])
+                key = (event.kind, event.tool, memory_args(event.kind, event.args), event.ordinal)
+                if failure is None:
+                    _keep(store, live, key, call, shown[call])
+                elif event.effect is Effect.WRITE and failure is FailureKind.INVALID_OUTPUT:
+                    live.remembered[key] = Remembered(call, b"", 0)  # it took effect, and only its answer was bad
             case CallReused(tool=tool, args=args, ordinal=ordinal, of=of):
                 _keep(store, live, (CallKind.TOOL, tool, args, ordinal), of, shown.get(of, 0))
             case _:

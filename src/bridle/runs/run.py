@@ -122,7 +122,7 @@ class Run:
 
         cost = seat.price.cost if seat.price is not None else _no_price
         (outcome,) = await self._gateway.call(
-            live, [ModelWish(sent, work, ceiling, cost, purpose, is_foreign=perform is not None)]
+            live, [ModelWish(sent, work, ceiling, cost, purpose, is_foreign=perform is not None or not seat.is_ours)]
         )
         live.asked = len(outcome.reply.uses) if isinstance(outcome, Replied) else 0
         return outcome

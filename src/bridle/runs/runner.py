@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import fields, is_dataclass
 from traceback import format_exception, format_exception_only
 
 from bridle.gateway.cleaning import legible
 from bridle.gateway.gateway import Gateway
 from bridle.gateway.live import Live
+from bridle.gateway.together import first_of
+from bridle.rules.checks import out_of_time
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.names import Amounts
 from bridle.rules.policy import Policy
@@ -23,8 +25,6 @@ from bridle.runs.journey import StepEntry, close_run, enter, kept_state, node_li
 from bridle.runs.reserve import finalise_reserve
 from bridle.runs.run import Run
 from bridle.runs.signals import Denied, Stop
-from bridle.store.base import Fenced
-from bridle.store.codec import BadRow
 
 log = logging.getLogger("bridle")
 OK = StopNote(StopReason.OK)
@@ -51,6 +51,8 @@ class Runner:
         except asyncio.CancelledError:
             await asyncio.shield(self.close(live, Ended(StopNote(StopReason.CANCELLED))))
             raise
+        except BaseExceptionGroup as group:  # a task group of the step's own
+            ended = _of_group(group, live)
         except BridleError as error:
             ended = Ended(StopNote(StopReason.CONFIG_INVALID, {"error": str(error)}))
         except Exception as error:  # noqa: BLE001 - a flow's own code may raise anything: the door closes the run
@@ -64,7 +66,8 @@ class Runner:
         """Write the end. When even that cannot be written, the run ends `control_unavailable` for its caller."""
         try:
             await close_run(self._gateway.store, self._gateway.world, live, ended.note, ended.said)
-        except (ControlUnavailable, Fenced, BadRow) as error:
+        except Exception as error:  # whatever it was, the caller is told how his run ended
+            log.exception("close_failed %s", live.run)
             return Ended(StopNote(StopReason.CONTROL_UNAVAILABLE, {"error": str(error)}), ended.said)
         note = live.state.stop
         assert note is not None
@@ -96,7 +99,7 @@ class Runner:
                 return step.exhausted or Ended(finding.over, finding.value)
             return step.found or Ended(OK, finding.value)
         assert step.function is not None
-        said = await step.function(run, state)
+        said = await self._in_time(live, step.function(run, state))
         if run.is_finished and said is None:
             return run.ended(OK)
         if not step.to:
@@ -104,6 +107,18 @@ class Runner:
         if said not in step.to:
             raise BadFlow(f"{flow.name}: {step.name} went to {said!r}; its edges are {', '.join(step.to)}")
         return str(said)
+
+    async def _in_time(self, live: Live, work: Awaitable[object]) -> object:
+        """A step's own code has no more time than its run. Raises Stop when that is over."""
+        watchdog = asyncio.timeout(max(live.state.deadline - self._gateway.world.now(), 0) / 1_000)
+        try:
+            async with watchdog:
+                return await work
+        except TimeoutError:
+            if not watchdog.expired():
+                raise
+            detail = out_of_time(live.state, live.policy.limits, self._gateway.world.now())
+            raise Stop(StopNote(StopReason.MAX_SECONDS, detail)) from None
 
     def entry(self, flow: Flow, step: Step, policy: Policy, state: object) -> StepEntry:
         """How a step is entered: with the state, its limits, and what its last request would cost."""
@@ -148,9 +163,21 @@ def _store(into: str, state: object, value: object) -> None:
         setattr(state, into, value)
 
 
+def _of_group(group: BaseExceptionGroup[BaseException], live: Live) -> Ended:
+    """What a task group raised: our messenger, if it is in there; else the code of the run failed."""
+    first = first_of(group)
+    if isinstance(first, Stop):
+        return Ended(first.note, first.partial)
+    if isinstance(first, Denied):
+        return Ended(StopNote(first.reason, first.detail))
+    return Ended(broken(group, live))
+
+
 def broken(error: BaseException, live: Live) -> StopNote:
     """The stop for code that raised what nobody planned; its traceback goes to the log under the incident's id."""
     said, incident = legible("".join(format_exception_only(error)).strip()), f"{live.run}.{live.state.seq}"
-    trace = "".join(format_exception(error)).encode("utf-8", "backslashreplace").decode()  # a handler takes no half text
+    trace = (
+        "".join(format_exception(error)).encode("utf-8", "backslashreplace").decode()
+    )  # a handler takes no half text
     log.error("run_failed %s\n%s", incident, trace, extra={"run": live.run, "incident_id": incident})
     return StopNote(StopReason.INTERNAL_ERROR, {"error": said, "incident_id": incident})

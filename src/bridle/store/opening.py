@@ -4,6 +4,7 @@ import fcntl
 import os
 import sqlite3
 from pathlib import Path
+from urllib.parse import quote
 
 from bridle.rules.failure import BridleError
 from bridle.store.statements import SQL
@@ -47,7 +48,8 @@ def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
         return db
     if read_only and not path.exists():
         raise StoreUnusable(f"{path}: there is no store here yet; `bridle run` makes one")
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    place = for_reading(path) if read_only and not _is_writable(path) else _uri(path)
+    db = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=5.0, uri=True)
     try:
         db.execute("PRAGMA busy_timeout = 5000")
         _look_at(db, path, read_only)
@@ -61,6 +63,25 @@ def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def for_reading(path: Path) -> str:
+    """The URI under which SQLite only reads a file (https://sqlite.org/uri.html).
+
+    A file in WAL mode needs its `-shm` beside it. Where that cannot be made and no `-wal` says that somebody writes,
+    the file is read as one that does not change.
+    """
+    is_still = not _is_writable(path) and not path.with_name(path.name + "-wal").exists()
+    return f"{_uri(path)}?mode=ro{'&immutable=1' if is_still else ''}"
+
+
+def _uri(path: Path) -> str:
+    return f"file:{quote(os.fsencode(path.absolute()))}"
+
+
+def _is_writable(path: Path) -> bool:
+    """Whether SQLite may make its files beside this one."""
+    return os.access(path.absolute().parent, os.W_OK)
 
 
 def _look_at(db: sqlite3.Connection, path: Path, read_only: bool) -> None:
