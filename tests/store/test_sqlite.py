@@ -321,3 +321,16 @@ async def test_digests_of_policies_and_runs_are_read_back_after_a_restart(path: 
     assert await store.transact(lambda tx: tx.balance(money, 10)) == Balance(10, 3, 2)
     assert intact(store, "r1").run == "r1"
     await store.close()
+
+
+async def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "bridle.db")
+    await store.transact(lambda tx: tx.keep_policy(Digest("d"), b"{}"))
+    rights = rights_in(tmp_path)
+    assert rights == {name: "0o600" for name in ("bridle.db", "bridle.db-wal", "bridle.db.lock")}
+    await store.close()
+
+
+def rights_in(folder: Path) -> dict[str, str]:
+    """Who may read what, as octal numbers; the shared memory beside a store holds none of its content."""
+    return {file.name: oct(file.stat().st_mode & 0o777) for file in folder.iterdir() if "shm" not in file.name}

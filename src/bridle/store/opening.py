@@ -48,6 +48,8 @@ def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
         return db
     if read_only and not path.exists():
         raise StoreUnusable(f"{path}: there is no store here yet; `bridle run` makes one")
+    if not read_only:
+        _make_private(path)
     place = for_reading(path) if read_only and not _is_writable(path) else _uri(path)
     db = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=5.0, uri=True)
     try:
@@ -63,6 +65,14 @@ def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _make_private(path: Path) -> None:
+    """A new store is its owner's alone: it holds inputs, results and salts. SQLite gives the `-wal` the same rights."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError:
+        return  # what is wrong with the file, SQLite says a line further
 
 
 def for_reading(path: Path) -> str:
