@@ -327,7 +327,7 @@ async def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "bridle.db")
     await store.transact(lambda tx: tx.keep_policy(Digest("d"), b"{}"))
     rights = rights_in(tmp_path)
-    assert rights == {name: "0o600" for name in ("bridle.db", "bridle.db-wal", "bridle.db.lock")}
+    assert rights == dict.fromkeys(("bridle.db", "bridle.db-wal", "bridle.db.lock"), "0o600")
     await store.close()
 
 
