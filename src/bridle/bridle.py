@@ -72,6 +72,7 @@ class Bridle(BlockingTwins):
         self.toolbox = Toolbox()
         self._store: Store | None = None
         self._gateway: Gateway | None = None
+        self._runner: Runner | None = None
         self._flows: dict[tuple[str, str], Flow] = {}
         self._working: dict[RunId, asyncio.Task[RunResult]] = {}
         self._lives: dict[RunId, Live] = {}
@@ -133,6 +134,7 @@ class Bridle(BlockingTwins):
             return
         self._store = SqliteStore(self._path)
         self._gateway = Gateway(self._store, self.toolbox, self._world)
+        self._runner = Runner(self._gateway, self._desk)
         await self._recover()
         self._sweeper = asyncio.create_task(self._sweep())
 
@@ -150,7 +152,7 @@ class Bridle(BlockingTwins):
             await self._gateway.settle_all()
         await self._desk.aclose()
         await self._store.close()
-        self._store = self._gateway = self._sweeper = None
+        self._store = self._gateway = self._runner = self._sweeper = None
 
     @property
     def store(self) -> Store:
@@ -161,7 +163,7 @@ class Bridle(BlockingTwins):
 
     @property
     def is_open(self) -> bool:
-        """Whether the store is open, in the event loop that opened it."""
+        """Whether the store is open."""
         return self._store is not None
 
     @property
@@ -169,6 +171,12 @@ class Bridle(BlockingTwins):
         """The door of this house, while it is open."""
         assert self._gateway is not None, "the store was opened without its gateway"
         return self._gateway
+
+    @property
+    def runner(self) -> Runner:
+        """What drives the flows of this house, while it is open."""
+        assert self._runner is not None, "the store was opened without its runner"
+        return self._runner
 
     # Running
 
@@ -183,7 +191,7 @@ class Bridle(BlockingTwins):
         """
         self.register(flow)
         await self.open()
-        runner = Runner(self.gateway, self._desk)
+        runner = self.runner
         policy = self._charter.of(tenant, flow.name)
         words, state, problem = states.read(flow.state, given)
         opening = self._charter.opening(RunRequest("flow", flow.name, flow.version, tenant, by, key or "", words))
@@ -212,7 +220,7 @@ class Bridle(BlockingTwins):
         self.store.crowd = len(self._lives)
 
     async def _driven(self, live: Live, flow: Flow, state: object) -> RunResult:
-        runner = Runner(self.gateway, self._desk)
+        runner = self.runner
         try:
             ended = await runner.drive(live, flow, state)
         except asyncio.CancelledError:
@@ -285,7 +293,7 @@ class Bridle(BlockingTwins):
 
         async def closed(live: Live, ended: Ended) -> RunResult:
             self._gone(live)
-            return self._told(live, await Runner(self.gateway, self._desk).close(live, ended))
+            return self._told(live, await self.runner.close(live, ended))
 
         return Attachment(opened, closed)
 
@@ -355,11 +363,11 @@ class Bridle(BlockingTwins):
             )
         live = await journey.take_over(self.store, self._world, state.run, self._charter.kept(self.store, state.run))
         try:
-            kept = Runner(self.gateway, self._desk).kept(live, flow) if live.state.entered else None
+            kept = self.runner.kept(live, flow) if live.state.entered else None
         except BridleError as error:  # the flow of this version has another state today
-            note = StopNote(StopReason.CONFIG_INVALID, {"error": str(error)})
-            ended = await Runner(self.gateway, self._desk).close(live, Ended(note))
-            return asyncio.create_task(_said(self._told(live, ended)))
+            ended = Ended(StopNote(StopReason.CONFIG_INVALID, {"error": str(error)}))
+            ended = await self.runner.close(live, ended)
+            return asyncio.create_task(asyncio.sleep(0, self._told(live, ended)))
         return self._start(live, flow, kept)
 
     async def _sweep(self) -> None:
@@ -376,10 +384,6 @@ class Bridle(BlockingTwins):
         """Cancel a run because another process asked; a wish for one that is not here is no harm."""
         with suppress(UnknownRun):
             await self.cancel(run, by)
-
-
-async def _said(result: RunResult) -> RunResult:
-    return result
 
 
 def _policy(given: str | Path | Mapping[str, object] | Policy | None) -> Policy:

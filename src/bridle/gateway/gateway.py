@@ -124,6 +124,7 @@ class Gateway:
         except asyncio.CancelledError:
             if live.state.open_calls.get(answer.call) and all(p.call != answer.call for p in live.pending):
                 live.pending.append(ended_early(live, proposal, answer, permit, self.world.now()))
+                self._riding[live.run] = live
             raise
         finally:
             told = outcome if outcome is not None else failure_of(proposal, NOBODY_WAITED)
@@ -209,6 +210,7 @@ class Gateway:
             if is_admitted and answer.call in live.unsent and answer.call in live.flying:
                 live.unsent.discard(answer.call)
                 live.pending.append(unsent(live, proposal, answer.call, self.world.now()))
+                self._riding[live.run] = live
                 came_down(live, answer.call, proposal, failure_of(proposal, NOBODY_WAITED), self.world.now())
 
     async def _wait(self, live: Live, proposal: Proposal, later: Later) -> None:

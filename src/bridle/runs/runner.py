@@ -13,7 +13,7 @@ from bridle.gateway.together import first_of
 from bridle.rules.checks import out_of_time
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.names import Amounts
-from bridle.rules.policy import Policy
+from bridle.rules.policy import LimitsPatch, Policy
 from bridle.rules.run import Phase
 from bridle.rules.stop import StopNote, StopReason
 from bridle.runs import state as states
@@ -27,6 +27,7 @@ from bridle.runs.run import Run
 from bridle.runs.signals import Denied, Stop
 
 log = logging.getLogger("bridle")
+KNOWN = 10_000  # bounds of steps that are remembered
 OK = StopNote(StopReason.OK)
 
 
@@ -36,6 +37,7 @@ class Runner:
     def __init__(self, gateway: Gateway, desk: Desk) -> None:
         self._gateway = gateway
         self._desk = desk
+        self._bounds: dict[tuple[int, str, int], tuple[Flow, Policy, LimitsPatch, Amounts]] = {}
 
     async def drive(self, live: Live, flow: Flow, state: object) -> Ended:
         """From the step the run is in to its end. An outer cancellation closes the run and is raised again."""
@@ -122,17 +124,30 @@ class Runner:
 
     def entry(self, flow: Flow, step: Step, policy: Policy, state: object) -> StepEntry:
         """How a step is entered: with the state, its limits, and what its last request would cost."""
+        limits, finalise = self._bounds_of(flow, step, policy)
+        return StepEntry(step.name, states.dump(state), limits, finalise)
+
+    def reserve(self, flow: Flow, policy: Policy) -> Amounts:
+        """What a run of this flow holds from the start: the dearest last request of its investigations."""
+        holds = [self._bounds_of(flow, step, policy)[1] for step in flow.steps.values() if step.node is not None]
+        if len(holds) == 1:
+            return holds[0]
+        return {unit: max(hold.get(unit, 0) for hold in holds) for hold in holds for unit in hold}
+
+    def _bounds_of(self, flow: Flow, step: Step, policy: Policy) -> tuple[LimitsPatch, Amounts]:
+        """The limits of a step and its last request's hold; the same objects for every run, which are many."""
+        known = self._bounds.get((id(flow), step.name, id(policy)))
+        if known is not None and known[0] is flow and known[1] is policy:
+            return known[2], known[3]
         limits = node_limits(policy, flow.name, step.name, step.node.limits if step.node else {})
         finalise: Amounts = {}
         if step.node is not None:
             limits = {name: min(limits.get(name, whole), whole) for name, whole in policy.limits.by_name.items()}
             finalise = finalise_reserve(self._desk.seat(step.node.model, policy))
-        return StepEntry(step.name, states.dump(state), limits, finalise)
-
-    def reserve(self, flow: Flow, policy: Policy) -> Amounts:
-        """What a run of this flow holds from the start: the dearest last request of its investigations."""
-        holds = [finalise_reserve(self._desk.seat(node.model, policy)) for node in flow.nodes]
-        return {unit: max(hold.get(unit, 0) for hold in holds) for hold in holds for unit in hold}
+        if len(self._bounds) >= KNOWN:  # flows and policies come and go; bounds are worked out again
+            self._bounds.clear()
+        self._bounds[id(flow), step.name, id(policy)] = (flow, policy, limits, finalise)
+        return limits, finalise
 
     def kept(self, live: Live, flow: Flow) -> object:
         """The state with which a run that is resumed entered its step."""
