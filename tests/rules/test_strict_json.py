@@ -3,7 +3,6 @@
 import json
 import struct
 from contextlib import suppress
-from datetime import UTC, datetime
 from random import Random
 
 import pytest
@@ -250,9 +249,6 @@ def test_canonical_refuses_what_is_not_json(value: Json, message: str) -> None:
     with pytest.raises(BadJson) as refused:
         canonical(value)
     assert message in str(refused.value)
-
-
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
