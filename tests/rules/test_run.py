@@ -239,12 +239,12 @@ def test_a_call_is_counted_by_the_step_that_it_began_in_and_by_no_other() -> Non
 
 def test_a_step_keeps_its_own_last_word_until_it_is_said() -> None:
     run = fold([replace(START, finalise={STEPS: 2}), entered("look", 9, {STEPS: 1})])
-    assert (run.node_committed(STEPS), run.committed(STEPS), run.is_investigating) == (1, 3, True)
+    assert (run.node_committed(STEPS), run.committed(STEPS), bool(run.limits)) == (1, 3, True)
     run = fold([admitted(A, purpose=Purpose.FINALISE)], run)
     assert (run.node_finalise, run.finalise) == ({}, {STEPS: 2})
     run = fold([RunHalted(NOW, R.MAX_USD), admitted(B, purpose=Purpose.FINALISE)], run)
     assert (run.finalise, run.phase) == ({}, Phase.HALTED)
-    assert not fold([entered("end")], run).is_investigating
+    assert not fold([entered("end")], run).limits
 
 
 def test_downtime_moves_the_deadlines_and_another_delivery_has_another_epoch() -> None:

@@ -1,6 +1,7 @@
 """The door: admit, perform, judge, settle."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -28,6 +29,7 @@ from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopNote, StopReason
 from bridle.store.base import Fenced, Store, Transaction
 
+log = logging.getLogger("bridle")
 NOBODY_WAITED = CallFailed(FailureKind.CANCELLED, "nobody waited for it")
 
 
@@ -142,7 +144,8 @@ class Gateway:
                 await self._write(live, None)
             except ControlUnavailable:
                 raise
-            except Exception:  # noqa: BLE001 - the trouble of one run is not its neighbours'
+            except Exception:  # the trouble of one run is not its neighbours'
+                log.exception("settle_failed %s", live.run)
                 self._riding.pop(live.run, None)
 
     async def halt(self, live: Live, note: StopNote) -> None:

@@ -142,11 +142,6 @@ class RunState:
         return self.node_used.get(unit, 0) + self.node_held.get(unit, 0) + self.node_finalise.get(unit, 0)
 
     @property
-    def is_investigating(self) -> bool:
-        """Whether the step is a bounded autonomous loop with limits of its own."""
-        return bool(self.limits)
-
-    @property
     def work_until(self) -> Millis:
         """When work ends: the deadline, less the time that the finalise call needs."""
         return Millis(self.deadline - self.finalise.get(ACTIVE_MS, 0))
