@@ -37,6 +37,7 @@ from bridle.runs.run import Run
 from bridle.runs.runner import Runner
 from bridle.runs.signals import RunIsOpen
 from bridle.store.base import Store, UnknownRun
+from bridle.store.memory import MemoryStore
 from bridle.store.opening import path_of
 from bridle.store.sqlite import SqliteStore
 
@@ -132,7 +133,7 @@ class Bridle(BlockingTwins):
         """Open the store and recover what this house left open. Raises StoreUnusable with a sentence."""
         if self._store is not None:
             return
-        self._store = SqliteStore(self._path)
+        self._store = SqliteStore(self._path) if self._path is not None else MemoryStore()
         self._gateway = Gateway(self._store, self.toolbox, self._world)
         self._runner = Runner(self._gateway, self._desk)
         await self._recover()

@@ -4,6 +4,7 @@ from bridle.bridle import Bridle
 from bridle.rules.names import ToolName, usd
 from bridle.rules.policy import Limits
 from bridle.rules.tool import ToolRule
+from bridle.store.memory import MemoryStore
 from tests.gateway.house import TOOLS, allowing, tell
 
 
@@ -199,8 +200,8 @@ def test_two_calls_in_turn_three_times_over_are_a_loop() -> None:
 
 async def turned(b: Bridle, level: str, tenant: str = "") -> None:
     """Somebody turns the kill switch with another tool."""
-    db = b.store._write  # type: ignore[attr-defined]  # the one connection to a store in memory
-    db.execute("INSERT INTO switches VALUES (?, ?)", (tenant, level))
+    assert isinstance(b.store, MemoryStore)
+    b.store.switches[tenant] = level
 
 
 def test_the_switch_at_writes_takes_away_writes() -> None:
