@@ -122,5 +122,5 @@ async def failure(*pieces: bytes, max_bytes: int = 100_000, timeout_ms: int = 5_
     async with serving({"/": pieces}) as site:
         with pytest.raises(CallFailed) as caught:
             await fetcher(site, max_bytes=max_bytes, timeout_ms=timeout_ms).get(site.root + "/")
-        assert len(site.requests) == 1, "the gateway is the one owner of retries"
+        assert len(site.requests) <= 1, "the gateway is the one owner of retries"
     return caught.value
