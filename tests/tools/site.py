@@ -82,6 +82,8 @@ async def serving(answers: Mapping[str, Sequence[bytes]], tls: ssl.SSLContext | 
     finally:
         server.close()
         site.closing.set()
+        for _ in range(5):  # whoever was let in a moment ago has his task by then
+            await asyncio.sleep(0)
         if tasks:
             await asyncio.wait(tasks, timeout=5)
         await server.wait_closed()
