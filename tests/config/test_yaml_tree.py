@@ -1,6 +1,5 @@
 """YAML that is no policy: each mistake at its line and column, and nothing hostile raises anything else."""
 
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
