@@ -53,7 +53,7 @@ LAZY = {
 LATE_WIRING = ("src/bridle/__init__.py", "src/bridle/bridle.py", "src/bridle/cli/")
 # (test module, function): why it must really wait
 REALLY_WAITS = {
-    ("tests/crash/worker.py", "look"): "the gate is a file that another process makes",
+    ("tests/crash/worker.py", "house"): "the gate is a file that another process makes",
     ("tests/crash/test_workers.py", "until"): "the world is a file that other processes write",
 }
 
