@@ -18,7 +18,7 @@ from bridle.gateway.together import together
 from bridle.gateway.toolbox import Toolbox
 from bridle.gateway.twins import came_down, took_off, twin_of
 from bridle.gateway.world import World
-from bridle.rules.call import CallKind
+from bridle.rules.budget import Account
 from bridle.rules.decision import Admit, Deny, Halt, Hold, Later, Reuse
 from bridle.rules.events import CallVoided, RunHalted
 from bridle.rules.failure import CallFailed, ControlUnavailable, FailureKind
@@ -51,17 +51,21 @@ class Gateway:
         """
         live.turn += 1
         proposals = [propose(wish, live, self.toolbox) for wish in wishes]
+        if not live.remembered:
+            return await self._made(live, proposals)
         known = [recall(live, proposal) for proposal in proposals]
         new = [proposal for proposal, past in zip(proposals, known, strict=True) if past is None]
-        if not new:
-            return [past for past in known if past is not None]
-        answers = await self._admit(live, new)
-        try:
-            fresh = await together([self._answered(live, p, answer) for p, answer in zip(new, answers, strict=True)])
-        finally:
-            self._drop_unsent(live, new, answers)
-        outcomes = iter(fresh)
+        outcomes = iter(await self._made(live, new) if new else ())
         return [next(outcomes) if past is None else past for past in known]
+
+    async def _made(self, live: Live, proposals: Sequence[Proposal]) -> list[Outcome]:
+        """The outcomes of proposals that no crash left an outcome of."""
+        answers = await self._admit(live, proposals)
+        try:
+            return await together([self._answered(live, *pair) for pair in zip(proposals, answers, strict=True)])
+        finally:
+            if live.unsent:
+                self._drop_unsent(live, proposals, answers)
 
     async def _admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
         """One transaction: what is pending is settled, then every proposal is decided."""
@@ -105,11 +109,12 @@ class Gateway:
         if live.is_closing:  # the end is on its way to the journal, and says that this was never sent
             came_down(live, answer.call, proposal, failure_of(proposal, NOBODY_WAITED), self.world.now())
             return failure_of(proposal, NOBODY_WAITED)
-        permit = permit_for(live, proposal, answer, self.world.now())
+        now = self.world.now()
+        permit = permit_for(live, proposal, answer, now)
         live.unsent.discard(answer.call)
         outcome: Outcome | None = None
         try:
-            done = await attempt(permit, live, proposal, answer, self.world)
+            done = await attempt(permit, live, proposal, answer, now, self.world)
             live.pending.append(done.settlement)
             outcome = done.outcome
             if done.settlement.overran:
@@ -117,7 +122,7 @@ class Gateway:
             if done.failed is not None and await self._goes_again(live, proposal, answer, done.failed):
                 (again,) = await self._admit(live, [proposal], answer.attempt + 1)
                 outcome = await self._answered(live, proposal, again)
-            elif self._rides(live, proposal):
+            elif self._rides(live, proposal, done.settlement.seat):
                 self._riding[live.run] = live
             else:
                 await self.settle(live)
@@ -190,17 +195,16 @@ class Gateway:
 
     # Below: who waits, and for what
 
-    def _rides(self, live: Live, proposal: Proposal) -> bool:
+    def _rides(self, live: Live, proposal: Proposal, seat: Account | None) -> bool:
         """Whether the settlement may wait for the next admission: losing it then errs on the safe side."""
-        if proposal.kind is CallKind.MODEL:
+        if seat is None:  # a model's
             return live.loop == "flow"
-        return not proposal.is_write and not self._seats.is_wanted(bulkhead(live.tenant, proposal.tool))
+        return not proposal.is_write and not self._seats.is_wanted(seat)
 
     def _landed(self, live: Live, settled: Sequence[Settlement]) -> None:
         """After the commit: the settlements are done, and one waiter for each freed seat may try again."""
         if settled:
-            done = {settlement.call for settlement in settled}
-            live.pending = [settlement for settlement in live.pending if settlement.call not in done]
+            live.pending = [settlement for settlement in live.pending if settlement not in settled]
             if not live.pending:
                 self._riding.pop(live.run, None)
             for settlement in settled:

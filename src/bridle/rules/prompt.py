@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from bridle.rules.data import data
 from bridle.rules.names import Digest
@@ -61,9 +61,11 @@ class Message:
         return size
 
 
-@dataclass(frozen=True, slots=True)
-class ToolOffer:
-    """A tool as a model is shown it; `parameters` is its JSON Schema as canonical JSON."""
+class ToolOffer(NamedTuple):
+    """A tool as a model is shown it; `parameters` is its JSON Schema as canonical JSON.
+
+    A tuple, because a set of offers is looked up by its value with every request.
+    """
 
     name: str
     description: str
@@ -80,7 +82,7 @@ class ToolOffer:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class ModelRequest:
     """One request to a model. `size` bounds its input tokens, `max_output` its output tokens."""
 
@@ -164,15 +166,9 @@ class Prompt:
         system = self._system
         shown = tuple(offers)
         head = _framed((model, system.text, str(max_output), _digest_of(shown)))
-        return ModelRequest(
-            model=model,
-            messages=(system, *self.messages),
-            offers=shown,
-            max_output=max_output,
-            pinned=self.pinned,
-            size=self.size + system.size + _size_of(shown),
-            digest=Digest(hashlib.sha256(self.digest + head).hexdigest()[:32]),
-        )
+        size = self.size + system.size + _size_of(shown)
+        digest = Digest(hashlib.blake2b(self.digest + head, digest_size=16).hexdigest())
+        return ModelRequest(model, (system, *self.messages), shown, max_output, self.pinned, size, digest)
 
 
 def is_pinned(request: ModelRequest) -> bool:
@@ -207,7 +203,7 @@ def _chained(before: bytes, message: Message) -> bytes:
     parts = [message.role, message.answers, message.text]
     for use in message.uses:
         parts += (use.name, use.arguments)
-    return hashlib.sha256(before + _framed(parts)).digest()
+    return hashlib.blake2b(before + _framed(parts), digest_size=32).digest()
 
 
 def _framed(parts: Sequence[str]) -> bytes:
