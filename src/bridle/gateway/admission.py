@@ -25,6 +25,7 @@ _NEVER_LET_PASS = (StopReason.KILLED, StopReason.CONTROL_UNAVAILABLE)
 class Verdict:
     """The decision on a proposal, under the id that the call was given."""
 
+    proposal: Proposal
     call: CallId
     answer: Admit | Objection
     at: Millis
@@ -73,7 +74,7 @@ class Admission:
             fresh[proposal.tool, proposal.args] = call.id
             self.given.append(call.id)
             self.live.unsent.add(call.id)  # if this very commit is lost, the id means nothing
-        return Verdict(call.id, answer, self.now, self.attempt)
+        return Verdict(proposal, call.id, answer, self.now, self.attempt)
 
     def _snapshot(
         self,

@@ -211,7 +211,7 @@ def _is_countable(usage: Usage) -> bool:
 def _sound(reply: ModelReply) -> ModelReply:
     """The reply in whole characters: half of one could be neither kept nor sent on."""
     try:
-        "".join([reply.text, *(part for use in reply.uses for part in (use.id, use.name, use.arguments))]).encode()
+        "".join([reply.text, *[part for use in reply.uses for part in (use.id, use.name, use.arguments)]]).encode()
     except UnicodeEncodeError:
         uses = tuple(ToolUse(_whole(use.id), _whole(use.name), _whole(use.arguments)) for use in reply.uses)
         return replace(reply, text=_whole(reply.text), uses=uses)
@@ -272,7 +272,7 @@ def permit_for(live: Live, proposal: Proposal, answer: Verdict, now: Millis) -> 
     if state.node_deadline and not finalises:
         ends = min(ends, state.node_deadline)
     own = now + (wish.timeout if isinstance(wish, ModelWish) else _ruled(proposal).tool.timeout)
-    return Permit(answer.call, Millis(min(own, ends)), is_cut=ends < own)
+    return Permit(answer.call, Millis(min(own, ends)), ends < own)
 
 
 def _ruled(proposal: Proposal) -> Ruled:

@@ -62,24 +62,26 @@ class Gateway:
         """The outcomes of proposals that no crash left an outcome of."""
         answers = await self._admit(live, proposals)
         try:
-            return await together([self._answered(live, *pair) for pair in zip(proposals, answers, strict=True)])
+            if len(answers) == 1:
+                return [await self._answered(live, answers[0].proposal, answers[0])]
+            return await together([self._answered(live, answer.proposal, answer) for answer in answers])
         finally:
             if live.unsent:
-                self._drop_unsent(live, proposals, answers)
+                self._drop_unsent(live, answers)
 
     async def _admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
         """One transaction: what is pending is settled, then every proposal is decided."""
         pending = tuple(live.pending)
-        admission = Admission(live, proposals, self.world.now(), pending, attempt, self._overran)
+        admission = Admission(live, proposals, self.world.now(), pending, attempt, self._overran, [])
         try:
             answers, live.state = await self.store.transact(admission)
         except asyncio.CancelledError:  # it is committed all the same, and nobody will perform what it admitted
             await asyncio.shield(self._void(live, admission.given))
             raise
         self._landed(live, pending)
-        for proposal, answer in zip(proposals, answers, strict=True):
+        for answer in answers:
             if isinstance(answer.answer, Admit):
-                took_off(live, answer.call, proposal, answer.at)
+                took_off(live, answer.call, answer.proposal, answer.at)
         return answers
 
     async def _answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome:
@@ -210,10 +212,10 @@ class Gateway:
             for settlement in settled:
                 self._seats.free(settlement.seat)
 
-    def _drop_unsent(self, live: Live, proposals: Sequence[Proposal], answers: Sequence[Verdict]) -> None:
+    def _drop_unsent(self, live: Live, answers: Sequence[Verdict]) -> None:
         """Calls that were admitted and then cancelled before they began: what they held goes back."""
-        for proposal, answer in zip(proposals, answers, strict=True):
-            is_admitted = isinstance(answer.answer, Admit)
+        for answer in answers:
+            proposal, is_admitted = answer.proposal, isinstance(answer.answer, Admit)
             if is_admitted and answer.call in live.unsent and answer.call in live.flying:
                 live.unsent.discard(answer.call)
                 live.pending.append(unsent(live, proposal, answer.call, self.world.now()))

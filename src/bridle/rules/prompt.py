@@ -126,13 +126,8 @@ class Prompt:
     def with_message(self, message: Message) -> "Prompt":
         """This conversation and one more message. Only the pinned segment speaks as the system."""
         assert message.role is not Role.SYSTEM, "a system message below the pinned segment would speak for the policy"
-        return Prompt(
-            self.pinned,
-            (*self.messages, message),
-            self.note,
-            self.size + message.size,
-            _chained(self.digest, message),
-        )
+        messages, size = (*self.messages, message), self.size + message.size
+        return Prompt(self.pinned, messages, self.note, size, _chained(self.digest, message))
 
     def with_note(self, note: str) -> "Prompt":
         """This conversation with another pinned note."""
@@ -200,7 +195,7 @@ def _size_in_bytes(text: str) -> int:
 
 
 def _chained(before: bytes, message: Message) -> bytes:
-    parts = [message.role, message.answers, message.text]
+    parts: list[str] = [message.role, message.answers, message.text]
     for use in message.uses:
         parts += (use.name, use.arguments)
     return hashlib.blake2b(before + _framed(parts), digest_size=32).digest()
@@ -208,7 +203,7 @@ def _chained(before: bytes, message: Message) -> bytes:
 
 def _framed(parts: Sequence[str]) -> bytes:
     """Texts as bytes that no other texts make: their lengths stand in front."""
-    return (",".join([str(len(part)) for part in parts]) + ":" + "".join(parts)).encode()
+    return f"{','.join(map(str, map(len, parts)))}:{''.join(parts)}".encode()
 
 
 @lru_cache(maxsize=1_024)

@@ -307,9 +307,10 @@ def _closed(state: RunState, call: CallId, used: Amounts, **changes: object) -> 
     opened = _open(state, call)
     if opened.entered != state.entered:
         changes["before"] = plus(minus(state.before, opened.hold), used)
-    rest = dict(state.open_calls)
+    changes["open_calls"] = rest = dict(state.open_calls)
     del rest[call]
-    return state.with_(held=minus(state.held, opened.hold), used=plus(state.used, used), open_calls=rest, **changes)
+    changes["held"], changes["used"] = minus(state.held, opened.hold), plus(state.used, used)
+    return state.with_(**changes)
 
 
 def _remember(state: RunState, progress: Progress) -> tuple[Progress, ...]:
