@@ -29,6 +29,7 @@ CATCHES_EVERYTHING = {
     ("src/bridle/runs/runner.py", "suspend"): "whatever it was, the caller is told how his run ended",
     ("src/bridle/runs/runner.py", "close"): "whatever it was, the caller is told how his run ended",
     ("src/bridle/gateway/perform.py", "perform_here"): "what a client raised is translated, or raised again",
+    ("src/bridle/gateway/perform.py", "_announced"): "what foreign code raised is translated, or raised again",
     ("src/bridle/gateway/perform.py", "_said"): "even the message of an exception is foreign code",
     ("src/bridle/gateway/threads.py", "submit"): "what a plain function raises is raised where it is waited for",
     ("src/bridle/runs/blocking.py", "_carried"): "what a run raises is raised again in the thread of its caller",

@@ -51,7 +51,8 @@ class MemoryStore:
             self._lines.setdefault(line[0], []).append(line)
         self._accounts.update(work.accounts)
         self._healths.update(work.healths)
-        self._policies = {**work.policies, **self._policies} if work.policies else self._policies
+        if work.policies:
+            self._policies = {**work.policies, **self._policies}
         return result
 
     def enlist(self) -> None:
