@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from bridle.cli.place import is_locked
 from tests.cli.conftest import Bridled
 from tests.cli.house import House, busy, greedy
 
@@ -36,7 +35,7 @@ def test_a_store_that_is_well(bridle: Bridled, here: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert "2 runs: each row is the fold of its journal, each chain holds." in done.out
     assert "Every shared account is the sum over the journals." in done.out
-    assert findings(bridle)["store"] == ("ok", "s.db: schema 1, 2 runs.")
+    assert findings(bridle)["store"] == ("ok", "s.db: schema 2, 2 runs.")
 
 
 def test_an_edited_event_breaks_the_chain(bridle: Bridled, here: Path) -> None:
@@ -103,7 +102,7 @@ def test_a_store_in_a_folder_that_may_not_be_written_is_read_and_not_called_dama
     House(here / "a #?%b.db").run(busy())
     before = sorted(path.name for path in here.iterdir())
     done = bridle("doctor", "--store", "a #?%b.db")
-    assert "ok    store     a #?%b.db: schema 1, 1 run." in done.out
+    assert "ok    store     a #?%b.db: schema 2, 1 run." in done.out
     assert "backup" not in done.out
     assert bridle("show", "--store", "a #?%b.db").code == 0
     assert sorted(path.name for path in here.iterdir()) == before
@@ -118,7 +117,7 @@ def test_what_a_live_writer_has_not_checkpointed_is_seen_from_a_closed_folder(br
         runner.run(b.open())
         runner.run(b.run(busy(), by="ann"))
         assert (here / "s.db-wal").exists()
-        assert findings(bridle)["store"] == ("ok", "s.db: schema 1, 2 runs.")
+        assert findings(bridle)["store"] == ("ok", "s.db: schema 2, 2 runs.")
         runner.run(b.close())
 
 
@@ -133,24 +132,6 @@ def test_only_a_damaged_file_is_to_be_restored(bridle: Bridled, here: Path, monk
     assert "backup" not in done.out
     (here / "broken.db").write_bytes(b"garbage" * 1_000)
     assert "Restore the file from a backup" in bridle("doctor", "--store", "broken.db").out
-
-
-def test_a_lock_that_may_not_be_looked_at_is_unknown(
-    bridle: Bridled, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    House(here / "s.db").run(busy())
-    really = os.open
-
-    def denied(path: Path, *more: int) -> int:
-        if str(path).endswith(".lock"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return really(path, *more)
-
-    monkeypatch.setattr(os, "open", denied)
-    assert is_locked(here / "s.db") is None
-    state, text = findings(bridle)["lock"]
-    assert state == "note"
-    assert text.startswith("Whether a process writes this store, this user may not see")
 
 
 def test_another_kind_of_database_is_a_finding(bridle: Bridled, here: Path) -> None:
@@ -179,11 +160,11 @@ def test_a_store_that_is_written_now_may_be_looked_at(bridle: Bridled, here: Pat
     loop = asyncio.new_event_loop()
     loop.run_until_complete(b.open())
     try:
-        assert findings(bridle)["lock"] == ("ok", "A process writes this store now; others may look.")
+        assert findings(bridle)["workers"] == ("ok", f"1 worker may write it: {b.store.worker}.")
     finally:
         loop.run_until_complete(b.close())
         loop.close()
-    assert findings(bridle)["lock"] == ("ok", "No process writes this store now.")
+    assert findings(bridle)["workers"] == ("ok", "No worker has it open now.")
 
 
 def test_no_store_and_no_policy_are_notes(bridle: Bridled) -> None:

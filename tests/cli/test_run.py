@@ -256,14 +256,14 @@ def test_a_run_that_was_killed_goes_on_when_it_is_asked_for_again(app: Path) -> 
     assert left["run_id"] in again.stdout
 
 
-def test_a_store_that_another_process_writes_is_a_sentence(app: Path) -> None:
+def test_a_store_that_another_process_writes_is_shared_with_it(app: Path) -> None:
     running = process("run", "--app", "app:waiting", "--input", '{"seconds": 60}', folder=app)
     assert running.stderr is not None
     assert any("step once" in line for line in running.stderr)
     second = program("run", "--app", "app:waiting", "--input", '{"seconds": 0}', folder=app)
-    assert second.returncode == 1
-    assert "another process writes this store" in second.stderr
-    assert "A process works on this store" in program("show", folder=app).stdout
+    assert second.returncode == 0, second.stderr
+    (line,) = json.loads(program("runs", "--open", "--json", folder=app).stdout)["runs"]
+    assert "A process works on it" in program("show", line["run_id"], folder=app).stdout
     running.kill()
     running.communicate()
 

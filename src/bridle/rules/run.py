@@ -102,6 +102,7 @@ class RunState:
     phase: Phase = Phase.OPEN
     calls: int = 0  # proposals; also the number in the newest call id
     retries: int = 0
+    restarts: int = 0  # of the step it is in: how often its worker was lost
     refusals: int = 0
     refused_turn: int = -1
     refused_tools: tuple[ToolName, ...] = ()
@@ -195,6 +196,7 @@ def apply(state: RunState | None, event: Event) -> RunState:
                 seq=state.seq + 1,
                 last_at=event.at,
                 epoch=event.epoch,
+                restarts=state.restarts + 1,
                 deadline=Millis(state.deadline + event.away),
                 node_deadline=Millis(state.node_deadline + event.away if state.node_deadline else 0),
             )
@@ -234,6 +236,7 @@ def _entered(state: RunState, event: StepEntered) -> RunState:
         last_at=event.at,
         step=event.step,
         entered=state.entered + 1,
+        restarts=0,
         limits=event.limits,
         node_deadline=event.deadline,
         used=used,

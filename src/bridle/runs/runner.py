@@ -51,6 +51,9 @@ class Runner:
         except ControlUnavailable as error:
             ended = Ended(StopNote(StopReason.CONTROL_UNAVAILABLE, {"error": str(error)}))
         except asyncio.CancelledError:
+            if live.is_handed_over:
+                await asyncio.shield(self._gateway.settle(live))
+                raise
             await asyncio.shield(self.close(live, Ended(StopNote(StopReason.CANCELLED))))
             raise
         except BaseExceptionGroup as group:  # a task group of the step's own

@@ -66,8 +66,11 @@ class Transaction(Protocol):
     def append(self, run: RunId, epoch: int, events: Sequence[Event]) -> RunState:
         """Add events to a journal; raises Fenced unless `epoch` is the run's own."""
 
-    def take_over(self, run: RunId, at: Millis) -> RunState:
-        """Begin a new epoch of an open run: whoever held the one before is fenced off."""
+    def take_over(self, run: RunId, at: Millis, *, drives: bool = True) -> RunState:
+        """Begin a new epoch of an open run: whoever held the one before is fenced off.
+
+        From here on this worker drives it; or nobody does, until one takes it over who can.
+        """
 
     def keep(self, run: RunId, name: str, body: bytes) -> None:
         """Keep a payload beside the event that was appended last, which carries its digest."""
@@ -104,9 +107,20 @@ class RunLine:
 
 
 class Store(Protocol):
-    """A journal that runs share. `crowd` says how many of them are at work: one alone need not wait for company."""
+    """A journal that runs share, and several processes.
+
+    `crowd` says how many runs this process works on: one alone need not wait for company. `worker` is the name under
+    which it drives them, once it enlisted; the store knows of each worker whether it lives.
+    """
 
     crowd: int
+
+    @property
+    def worker(self) -> str:
+        """This process's name as a worker; empty before it enlisted."""
+
+    def enlist(self) -> None:
+        """Become a worker: runs that start from now on are this process's to drive. Raises StoreUnusable."""
 
     async def transact(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn` inside the writer's transaction and return its result after the commit.
@@ -127,6 +141,12 @@ class Store(Protocol):
     def runs(self, *, limit: int = 50, only_open: bool = False) -> list[RunLine]:
         """The newest runs first."""
 
+    def driver(self, run: RunId) -> str:
+        """The worker that drives this run and lives, or nothing; raises UnknownRun."""
+
+    def orphans(self, limit: int = 100) -> list[RunState]:
+        """Open runs that no other worker drives, the oldest first: of the dead, of nobody, and of this one."""
+
     def balances(self) -> dict[Account, Balance]:
         """Every shared account."""
 
@@ -137,7 +157,7 @@ class Store(Protocol):
         """Leave a wish for the process that owns the run; any process may."""
 
     def wishes(self) -> list[tuple[RunId, str]]:
-        """Runs that somebody asked to cancel, with who asked; each is given out once."""
+        """Runs of this worker, or of none that lives, that somebody asked to cancel, with who asked; given out once."""
 
     async def close(self) -> None:
         """Finish what is queued, and let go of the file."""
