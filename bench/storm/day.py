@@ -67,16 +67,21 @@ class Day:
 
     async def _close(self) -> None:
         """The worker closes; another one finishes what this one could not write down."""
-        for _ in range(2):
+        for _ in range(CRASHES + 2):
             await self._up.wait()
             worker = self._worker
             assert worker is not None
             worker.tap.is_out = False
-            for line in worker.tap.inner.runs(limit=10_000, only_open=True):
-                await worker.does(worker.house.result(line.state.run))
-            await worker.does(worker.house.close())
+            try:
+                for run in self._open_runs():
+                    await worker.does(worker.house.result(run))
+                await worker.does(worker.house.close())
+            except (asyncio.CancelledError, Crashed):
+                if not worker.is_dead:
+                    raise
+                continue
             worker.is_dead = True
-            if not any(self._open_runs()):
+            if not self._open_runs():
                 return
             await self._rise(dies=False)
 

@@ -1,16 +1,16 @@
 """The house that stands in the storm: its policy, its tools, its flows, and the one foreign loop."""
 
-from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 
 from bench.storm.tasks import HONEST, HOSTILE, PRICED, UNPRICED, Shape, Task
-from bench.storm.world import PRICE_IN, PRICE_OUT, Caller, World
+from bench.storm.world import PRICE_IN, PRICE_OUT, Caller
 from bridle.bridle import Bridle
 from bridle.gateway.context import CallContext
 from bridle.gateway.outcome import Observation, Refusal
 from bridle.gateway.proposal import ToolWish
-from bridle.models.port import Model
+from bridle.gateway.world import World as OutsideWorld
 from bridle.rules.names import NANOS_PER_USD, USD_NANO, Millis, TenantId, ToolName, UsdNanos, usd
 from bridle.rules.policy import Cap, Level, Limits, ModelPrice, Narrowing, Policy, Window
 from bridle.rules.prompt import Message, ModelReply, ModelRequest, Prompt, Role
@@ -134,45 +134,51 @@ async def foreign_loop(run: Run, task: Task) -> str:
     return "it took too many turns"
 
 
+PRESENT: ContextVar[Caller] = ContextVar("in whose name something is done")
+
+
 @dataclass(frozen=True, slots=True)
 class FarModel:
-    """The client of the world's model, as one life of a worker holds it."""
+    """The client of a model of the world."""
 
     name: str
-    world: World
-    caller: Caller
 
     async def complete(self, request: ModelRequest, *, timeout: Millis) -> ModelReply:  # noqa: ASYNC109 - the port's word
         """Ask the world once."""
-        return await self.world.think(self.caller, request)
+        return await PRESENT.get().world.think(PRESENT.get(), request)
 
     async def aclose(self) -> None:
         """Nothing to give back."""
 
 
-def furnished(make: Callable[..., Bridle], world: World, caller: Caller, store: str) -> Bridle:
-    """A house under the policy of the storm whose tools and models are the world's; every flow is known to it."""
-    models: dict[str, Model] = {name: FarModel(name, world, caller) for name in (*PRICED, UNPRICED)}
-    b = make(POLICY, store, models=models)
+async def _read(task: int, doc: int, *, call: CallContext) -> object:
+    return await _served("kb.read", call, task=task, doc=doc)
 
-    async def read(task: int, doc: int, *, call: CallContext) -> object:
-        return await world.serve(caller, "kb.read", {"task": task, "doc": doc}, call)
 
-    async def look(task: int, q: str, *, call: CallContext) -> object:
-        return await world.serve(caller, "web.read", {"task": task, "q": q}, call)
+async def _look(task: int, q: str, *, call: CallContext) -> object:
+    return await _served("web.read", call, task=task, q=q)
 
-    async def poll(task: int, job: int | None = None, *, call: CallContext) -> object:
-        args = {"task": task} if job is None else {"task": task, "job": job}
-        return await world.serve(caller, "job.poll", args, call)
 
-    async def send(task: int, to: str, *, call: CallContext) -> object:
-        return await world.serve(caller, "mail.send", {"task": task, "to": to}, call)
+async def _poll(task: int, job: int | None = None, *, call: CallContext) -> object:
+    return await _served("job.poll", call, task=task, **({} if job is None else {"job": job}))
 
+
+async def _send(task: int, to: str, *, call: CallContext) -> object:
+    return await _served("mail.send", call, task=task, to=to)
+
+
+async def _served(tool: str, call: CallContext, **args: object) -> object:
+    return await PRESENT.get().world.serve(PRESENT.get(), tool, args, call)
+
+
+def furnished(store: str, world: OutsideWorld) -> Bridle:
+    """A house under the policy of the storm, with its tools and models; every flow is known to it."""
+    b = Bridle(POLICY, store, models={name: FarModel(name) for name in (*PRICED, UNPRICED)}, world=world)
     declared = partial(b.declare, output=DOCUMENT, timeout=10, max_bytes=MOST)
-    declared("kb.read", read, effect="read", source="trusted")
-    declared("web.read", look, effect="read", cost="$0.002", concurrency=SEATS["web.read"])
-    declared("job.poll", poll, effect="read", reuse="never")
-    declared("mail.send", send, effect="write")
+    declared("kb.read", _read, effect="read", source="trusted")
+    declared("web.read", _look, effect="read", cost="$0.002", concurrency=SEATS["web.read"])
+    declared("job.poll", _poll, effect="read", reuse="never")
+    declared("mail.send", _send, effect="write")
     for flow in (POLLING, *FLOWS.values()):
         b.register(flow)
     return b

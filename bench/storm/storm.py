@@ -65,6 +65,8 @@ def storm(order: Order, *, stop_at_first: bool = False) -> Played:
             found.tally.violations = [one for one in found.tally.violations if one[1].split()[0] == own]
         found.cpu += done.cpu
         found.memory += done.memory
+        for run, promise, what in done.tally.violations:
+            print(f"\n--seed {order.seed} --plan {order.plan} --only {run}: {promise}: {what[:300]}", file=sys.stderr)
         _say(order, found, time.monotonic() - began)
         if stop_at_first and found.tally.violations:
             break

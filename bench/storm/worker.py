@@ -6,27 +6,24 @@ import sqlite3
 import tempfile
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, copy_context
 from pathlib import Path
 from typing import TypeVar
 from unittest import mock
 from weakref import WeakSet
 
 import bridle.bridle
-from bench.storm.house import furnished
+from bench.storm.house import PRESENT, furnished
 from bench.storm.tap import Commits, Crashed, Tap
 from bench.storm.world import World
-from bridle.bridle import Bridle
-from bridle.gateway import world as gateway_world
+from bridle.gateway.world import World as OutsideWorld
 from bridle.rules.names import Millis
 from bridle.store import writer
 from bridle.store.base import Store
 from bridle.store.memory import MemoryStore
 from bridle.store.sqlite import SqliteStore
-from bridle.testing.virtual_time import VirtualLoop
 
 T = TypeVar("T")
-_OWNER: ContextVar["Worker | None"] = ContextVar("owner", default=None)
 
 
 class Disk:
@@ -66,23 +63,18 @@ class Worker:
 
     def __init__(self, number: int, world: World, disk: Disk, commits: Commits, dies_at: int) -> None:
         self.number = number
+        self.world = world
         self.is_dead = False
         self.clock_off = Millis(0)
-        self._loop = asyncio.get_running_loop()
-        self.death: asyncio.Future[None] = self._loop.create_future()
+        self._loop = loop = world.loop
+        self.death: asyncio.Future[None] = loop.create_future()
         self._tasks: WeakSet[asyncio.Task[object]] = WeakSet()
         self._context = copy_context()
-        self._context.run(_OWNER.set, self)
-        self._disk = disk
+        self._context.run(PRESENT.set, self)
         self.tap = Tap(disk.open(), world.ledger, commits, dies_at, self.die)
-        self.house = furnished(self._made, world, self, disk.place)
-
-    def _made(self, *given: object, **named: object) -> Bridle:
-        loop = self._loop
-        assert isinstance(loop, VirtualLoop)
-        chance = random.Random(f"{self.number}/{self._disk.batch}/{loop.now()}")
-        lent = gateway_world.World(lambda: Millis(loop.now() + self.clock_off), chance.random, chance.randbytes)
-        return Bridle(*given, **named, world=lent)  # type: ignore[arg-type]  # as given
+        chance = random.Random(f"{number}/{disk.batch}/{loop.now()}")
+        lent = OutsideWorld(lambda: Millis(loop.now() + self.clock_off), chance.random, chance.randbytes)
+        self.house = furnished(disk.place, lent)
 
     async def open(self) -> None:
         """Open the house, recovery included."""
@@ -148,7 +140,7 @@ def owning(
 ) -> "asyncio.Task[T]":
     """A task factory: a task belongs to the worker in whose name it was made."""
     task = asyncio.Task(work, loop=loop, context=context)
-    owner = context[_OWNER] if context is not None and _OWNER in context else _OWNER.get()
-    if owner is not None:
+    owner = context[PRESENT] if context is not None and PRESENT in context else PRESENT.get(None)
+    if isinstance(owner, Worker):
         owner.owns(task)
     return task

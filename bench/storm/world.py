@@ -35,6 +35,7 @@ class Caller(Protocol):
     """Who asks: one life of a worker."""
 
     number: int
+    world: "World"
 
     def must_live(self) -> None:
         """Raise when it is dead: the dead send nothing."""
@@ -63,7 +64,7 @@ class World:
         self.ledger = Ledger()
         self.tasks = tasks
         self.fates = {number: Fate() for number in tasks}
-        self._plan, self._loop = plan, loop
+        self._plan, self.loop = plan, loop
         self._minds: dict[int, Mind] = {number: mind_of(seed, task, plan) for number, task in tasks.items()}
         self._chances = {number: chance_of(seed, number, "wire") for number in tasks}
         self._polled: dict[int, int] = {}
@@ -104,7 +105,7 @@ class World:
         newest = request.messages[-1 - self._trailing(request) :]
         return self.ledger.write(
             Line(
-                self.ledger.stamp(), self._loop.now(), Deed.ASKED, task.number, request.model, fault, caller.number,
+                self.ledger.stamp(), self.loop.now(), Deed.ASKED, task.number, request.model, fault, caller.number,
                 cost=cost_of(usage) if billed else 0,
                 tokens=usage.tokens_in + usage.tokens_out if billed else 0,
                 tenants=frozenset(CANARY.findall(" ".join(message.text for message in newest))),
@@ -161,7 +162,7 @@ class World:
         fault = self._fault(task, dependency)
         line = self.ledger.write(
             Line(
-                self.ledger.stamp(), self._loop.now(), Deed.CALLED, task.number, tool, fault, caller.number,
+                self.ledger.stamp(), self.loop.now(), Deed.CALLED, task.number, tool, fault, caller.number,
                 call.run, call.call, call.key, strict_json.canonical(clean(args, max_bytes=10_000)), told=Told.NOTHING,
                 is_honest=is_honest, cost=2_000_000 if tool == "web.read" else 0,
             )
@@ -195,11 +196,11 @@ class World:
             return
         if fault in (Fault.SERVER_ERROR, Fault.TIMEOUT, Fault.DRIP, Fault.NEVER_CLOSES) and luck < 0.5:
             return
-        self._loop.call_later(after, self._took_effect, line)
+        self.loop.call_later(after, self._took_effect, line)
 
     def _took_effect(self, line: Line) -> None:
         effect = Line(
-            self.ledger.stamp(), self._loop.now(), Deed.EFFECT, line.task, line.name, line.fault, line.worker,
+            self.ledger.stamp(), self.loop.now(), Deed.EFFECT, line.task, line.name, line.fault, line.worker,
             line.run, line.call, line.key, line.args, is_honest=line.is_honest,
         )  # fmt: skip
         self.ledger.write(effect)
@@ -245,11 +246,11 @@ class World:
 
     def is_down(self, dependency: str) -> bool:
         """Whether a dependency is down now: a minute of every ten."""
-        return (self._loop.time() - self._down_from[dependency]) % DOWN_EVERY < DOWN_FOR
+        return (self.loop.time() - self._down_from[dependency]) % DOWN_EVERY < DOWN_FOR
 
     def looks_back(self, task: Task, asked: Millis) -> None:
         """What stood in the way of a task from its first press until now, whether or not it was ever sent there."""
-        fate, now, passed = self.fates[task.number], self._loop.time(), self._loop.now() - asked
+        fate, now, passed = self.fates[task.number], self.loop.time(), self.loop.now() - asked
         if self._plan.factor == 0 or task.shape is Shape.POLL:
             return
         since_down = (now - self._down_from["model"]) % DOWN_EVERY
@@ -271,7 +272,7 @@ class World:
                 patience = chance.choice(PATIENCE) if chance.random() < 0.2 else PATIENCE[chance.randrange(4)]
                 if patience is not None and patience > LONG:
                     if dependency == "model":
-                        self._asks_patience[task.tenant] = Millis(self._loop.now() + patience)
+                        self._asks_patience[task.tenant] = Millis(self.loop.now() + patience)
                     self.fates[task.number].met(fault, Harm.RUN if dependency == "model" else Harm.CALL)
                 raise CallFailed(FailureKind.RATE_LIMITED, "429", retry_after=patience)
             case Fault.SERVER_ERROR:

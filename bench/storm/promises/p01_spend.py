@@ -52,7 +52,9 @@ def _of_call(one: Admitted) -> Iterator[str]:
             yield f"{name} took {line.tokens} tokens and held {tokens}"
         if isinstance(one.ending, CallVoided):
             yield f"{name} was given back, and the world had it"
-        if isinstance(one.ending, CallSettled) and one.ending.used.get(USD_NANO, 0) < line.cost:
+        is_known = isinstance(one.ending, CallSettled) and one.ending.failure is None
+        due = line.cost if is_known else line.cost - line.beyond  # what nobody was told of cannot be paid
+        if isinstance(one.ending, CallSettled) and one.ending.used.get(USD_NANO, 0) < due:
             yield f"{name} was billed {line.cost} and paid {one.ending.used.get(USD_NANO, 0)}"
 
 
@@ -84,17 +86,16 @@ def _of_runs(seen: Evidence) -> Iterator[str]:
 
 def _of_accounts(seen: Evidence) -> Iterator[str]:
     """What the world billed of each shared account, against its cap and against what the store says."""
-    billed, excused = Counter[Account](), Counter[Account]()
+    billed = Counter[Account]()
     for one in seen.admitted.values():
         cost = sum(line.cost for line in one.lines)
         for cap in CAPS if cost else ():
             if cap.level is Level.HOUSE or cap.of == one.journal.state.tenant:
                 account = Account(cap.level, cap.of, cap.unit, cap.window, period(cap.window, one.event.at))
-                billed[account] += cost
-                excused[account] += sum(line.beyond for line in one.lines)
+                billed[account] += cost - sum(line.beyond for line in one.lines)
     limits = {(cap.level, cap.of, cap.unit, cap.window): cap.limit for cap in CAPS}
     for account, amount in billed.items():
-        limit = limits[account[:4]] + excused[account]
+        limit = limits[account[:4]]
         balance = seen.balances.get(account)
         settled = balance.settled if balance is not None else 0
         if amount > limit:
