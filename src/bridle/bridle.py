@@ -27,6 +27,7 @@ from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopNote, StopReason
 from bridle.runs import journey
 from bridle.runs import state as states
+from bridle.runs.approvals import Approvals
 from bridle.runs.attach import Attachment
 from bridle.runs.blocking import BlockingTwins
 from bridle.runs.charter import Charter, RunRequest
@@ -249,7 +250,7 @@ class Bridle(BlockingTwins):
 
     def _told(self, live: Live, ended: Ended) -> RunResult:
         """The result from the store; or, when that is out of reach, from what this process knows."""
-        if live.state.stop is not None:
+        if live.state.stop is not None or live.state.phase is Phase.SUSPENDED:
             return read_result(self.store, live.run)
         said = strict_json.parse(strict_json.canonical(clean(ended.said, max_bytes=1_000_000)), max_bytes=1_000_001)
         return RunResult(live.run, ended.note.status, ended.note, None, said, spent_by(live.state), "")
@@ -269,7 +270,8 @@ class Bridle(BlockingTwins):
         async with self._resuming:
             task = self._working.get(earlier.run)
             state = self.store.recorded(earlier.run).state
-            is_lost = state.stop is None and self.store.driver(earlier.run) in ("", self.store.worker)
+            is_due = state.stop is None and (state.wakes_at or 0) <= self._world.now()
+            is_lost = is_due and self.store.driver(earlier.run) in ("", self.store.worker)
             if task is None and is_lost:
                 task = await self._recovery.take_up(state)
         return await (asyncio.shield(task) if task is not None else self._recovery.wait_for(earlier.run))
@@ -287,6 +289,7 @@ class Bridle(BlockingTwins):
     ) -> Attachment:
         """A run for somebody else's loop: `async with b.attach(agent="support", task="...") as run`.
 
+        A run of this key that waits for a person is taken up again: calls that it made answer from the journal.
         Raises RunIsOpen when a run of this key is open, and BridleError when one has ended.
         """
 
@@ -295,6 +298,9 @@ class Bridle(BlockingTwins):
             key_or_fresh = key or self._world.fresh(16).hex()  # a foreign loop is never joined by chance
             opening = self._charter.opening(RunRequest("attach", agent, "", tenant, by, key_or_fresh, task.encode()))
             found = await journey.open_run(self.store, self._world, opening, None)
+            if isinstance(found, RunState) and found.phase is Phase.SUSPENDED:
+                policy = self._charter.kept(self.store, found.run)
+                found = await journey.take_over(self.store, self._world, found.run, policy, seen=found.epoch)
             if isinstance(found, RunState):
                 if found.phase is not Phase.STOPPED:
                     raise RunIsOpen(found.run)
@@ -302,11 +308,16 @@ class Bridle(BlockingTwins):
             self._present(found)
             return found, Run(found, self.gateway, self._desk)
 
-        async def closed(live: Live, ended: Ended) -> RunResult:
+        async def closed(live: Live, ended: Ended | None) -> RunResult:
             self._gone(live)
-            return self._told(live, await self.runner.close(live, ended))
+            return self._told(live, await (self.runner.close(live, ended) if ended else self.runner.suspend(live)))
 
         return Attachment(opened, closed)
+
+    @property
+    def approvals(self) -> Approvals:
+        """What waits for a person, and where he answers."""
+        return Approvals(self.store, self._world)
 
     # Looking and stopping
 
@@ -370,15 +381,11 @@ class Bridle(BlockingTwins):
             try:
                 await self.gateway.settle_all()
                 for run, by in self.store.wishes():
-                    await self._grant(run, by)
+                    with suppress(UnknownRun):  # a wish for a run that is not here is no harm
+                        await self.cancel(run, by)
                 await self._recovery.recover(GRACE)
             except Exception:  # the sweeper outlives one bad run; runs find out at their next admission
                 log.exception("sweep_failed")
-
-    async def _grant(self, run: RunId, by: str) -> None:
-        """Cancel a run because another process asked; a wish for one that is not here is no harm."""
-        with suppress(UnknownRun):
-            await self.cancel(run, by)
 
 
 def _policy(given: str | Path | Mapping[str, object] | Policy | None) -> Policy:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from bridle.bridle import Bridle
 from bridle.gateway.outcome import Observation, Outcome, Refusal
 from bridle.gateway.proposal import ToolWish
-from bridle.rules.events import CallAdmitted, CallRefused, CallReused, Event, RunHalted
+from bridle.rules.events import ApprovalAsked, CallAdmitted, CallRefused, CallReused, Event, RunHalted
 from bridle.rules.names import IN_FLIGHT, RunId, ToolName
 from bridle.rules.policy import Limits, Policy
 from bridle.runs.run import Run
@@ -111,6 +111,8 @@ def answered(events: list[Event]) -> str:
                 words = "admit"
             case CallReused():
                 words = "reuse"
+            case ApprovalAsked():
+                words = "ask"
             case CallRefused(reason=reason, detail=detail):
                 words = " ".join(["refuse", reason, *([str(detail["rule"])] if "rule" in detail else [])])
             case RunHalted(reason=reason):

@@ -8,7 +8,7 @@ import pytest
 from bridle.bridle import Bridle
 from bridle.rules.events import CallSettled, RunResumed, RunStopped
 from bridle.rules.failure import ControlUnavailable
-from bridle.rules.names import RunId
+from bridle.rules.names import Millis, RunId
 from bridle.rules.policy import Policy
 from bridle.rules.run import Phase
 from bridle.rules.stop import StopReason
@@ -160,7 +160,7 @@ async def test_seats_of_a_run_that_nobody_here_can_drive_are_given_back(
     world.touch()
     assert await asyncio.to_thread(died, store, world, 4, False)
     async with house(store, world) as b:
-        (state,) = b.store.orphans()
+        (state,) = b.store.orphans(Millis(0))
         assert (len(state.open_calls), seats(b)) == (1, 1)
         await b._recovery.recover()
         assert b.store.recorded(state.run).state == state  # its flow may still become known

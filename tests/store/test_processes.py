@@ -123,11 +123,11 @@ async def test_a_run_is_driven_by_the_worker_that_started_it_for_as_long_as_that
         worker = (await asyncio.to_thread(process.stdout.readline)).strip()
         store = SqliteStore(path)
         store.enlist()
-        assert (store.driver(RunId("r1")), store.orphans()) == (worker, [])
+        assert (store.driver(RunId("r1")), store.orphans(T0)) == (worker, [])
         assert store.workers() == sorted([worker, store.worker])
         process.kill()
     assert store.driver(RunId("r1")) == ""
-    assert [state.run for state in store.orphans()] == ["r1"]
+    assert [state.run for state in store.orphans(T0)] == ["r1"]
     assert store.workers() == [store.worker]
     await store.transact(lambda tx: tx.take_over(RunId("r1"), T0))
     assert store.driver(RunId("r1")) == store.worker
@@ -156,10 +156,10 @@ async def test_of_two_that_take_a_run_over_the_later_is_fenced_off(two: Two) -> 
 
 async def test_a_run_that_is_given_away_is_anybodys(two: Two) -> None:
     await two[0].transact(beginning("r1"))
-    assert two[1].orphans() == []
+    assert two[1].orphans(T0) == []
     await two[0].transact(lambda tx: tx.take_over(RunId("r1"), T0, drives=False))
     assert [store.driver(RunId("r1")) for store in two] == ["", ""]
-    assert [[state.run for state in store.orphans()] for store in two] == [["r1"], ["r1"]]
+    assert [[state.run for state in store.orphans(T0)] for store in two] == [["r1"], ["r1"]]
 
 
 async def test_a_worker_that_closes_its_store_leaves_its_runs_to_the_others(path: Path) -> None:
@@ -167,9 +167,9 @@ async def test_a_worker_that_closes_its_store_leaves_its_runs_to_the_others(path
     one.enlist()
     other.enlist()
     await one.transact(beginning("r1"))
-    assert other.orphans() == []
+    assert other.orphans(T0) == []
     await one.close()
-    assert [state.phase for state in other.orphans()] == [Phase.OPEN]
+    assert [state.phase for state in other.orphans(T0)] == [Phase.OPEN]
     await other.close()
 
 

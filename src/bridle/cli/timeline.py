@@ -7,6 +7,8 @@ from bridle.cli.outcome import why
 from bridle.cli.screen import Span, bad, bold, counted, cut, dim, doubtful, duration, size, visible
 from bridle.rules.call import CallKind, Purpose
 from bridle.rules.events import (
+    ApprovalAsked,
+    ApprovalDecided,
     CallAdmitted,
     CallInDoubt,
     CallRefused,
@@ -18,6 +20,7 @@ from bridle.rules.events import (
     RunResumed,
     RunStarted,
     RunStopped,
+    RunSuspended,
     StepEntered,
 )
 from bridle.rules.failure import FailureKind
@@ -31,6 +34,7 @@ from bridle.rules.names import (
     Effect,
     Millis,
     ToolName,
+    show_time,
     show_usd,
 )
 from bridle.rules.policy import Limits
@@ -93,6 +97,14 @@ class Timeline:
             case CallInDoubt():
                 admitted = self._open.pop(event.call)
                 return [self._ended(admitted, (bad(" -> in doubt: nobody knows whether it took effect"),))]
+            case ApprovalAsked():
+                asked: Line = (doubtful(f" -> waits for a person until {show_time(event.until)}"),)
+                return [self._call(event.at, event.call, event.tool, event.args, asked)]
+            case ApprovalDecided():
+                reason = f": {event.said}" if event.said else ""
+                return [self._line(event.at, bold(f"{event.call}: {event.by} said {event.answer}"), reason)]
+            case RunSuspended():
+                return [self._line(event.at, bold("suspended: nothing goes on until a person has answered"))]
             case RunResumed():
                 return [self._line(event.at, bold(f"resumed after {duration(event.away)} away"))]
             case RunHalted():

@@ -1,7 +1,7 @@
 """A wish becomes a proposal: arguments parsed strictly, measured against the schemas, and priced at their worst."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 
 from bridle.gateway.cleaning import clean
 from bridle.gateway.context import CallContext
@@ -83,6 +83,9 @@ class Proposal:
     kept_args: bytes = b""
     misfit: str = ""
     broken_rule: str = ""
+    needs_approval: bool = False
+    binding: Digest = Digest("")  # of a call that needs a person: what he is asked about
+    question: bytes = b""
 
     @property
     def is_write(self) -> bool:
@@ -132,7 +135,30 @@ def _propose_tool(wish: ToolWish, live: Live, toolbox: Toolbox) -> Proposal:
         kept_args=kept,
         misfit=misfit,
         broken_rule=broken_rule,
+        needs_approval=ruled is not None and not misfit and _needs_approval(live, ruled, arguments),
     )
+
+
+def propose_again(proposal: Proposal, live: Live, arguments: dict[str, Json]) -> Proposal:
+    """The same call with other arguments; it is still the same proposal of its step."""
+    ruled = proposal.ruled
+    assert ruled is not None
+    kept = strict_json.canonical(arguments)
+    return replace(
+        proposal,
+        args=keyed(live.salt, kept),
+        arguments=arguments,
+        kept_args=kept,
+        misfit=_first_error(ruled.declared.takes, arguments),
+        broken_rule=_first_error(ruled.rule, arguments) if ruled.rule is not None else "",
+    )
+
+
+def _needs_approval(live: Live, ruled: Ruled, arguments: dict[str, Json]) -> bool:
+    """What the policy wants a person to see: every write, or what its rule for this tool describes."""
+    if ruled.tool.effect is Effect.WRITE and live.node.require_approval:
+        return True
+    return ruled.asks is not None and not ruled.asks.errors(arguments)
 
 
 def _legible(name: str) -> ToolName:

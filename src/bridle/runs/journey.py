@@ -22,6 +22,7 @@ from bridle.rules.events import (
     RunHalted,
     RunStarted,
     RunStopped,
+    RunSuspended,
     StepEntered,
 )
 from bridle.rules.failure import BridleError, FailureKind
@@ -215,6 +216,28 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
     live.state, head = await store.transact(closed)
     _settled(live, pending)
     return head
+
+
+async def suspend(store: Store, world: World, live: Live) -> None:
+    """Nobody works on the run any more: what is pending is settled, what never began goes back."""
+    pending, party, now = tuple(live.pending), live.party, world.now()
+
+    def suspended(tx: Transaction) -> RunState:
+        for settlement in pending:
+            settle(tx, party, settlement)
+        state = tx.state(live.run)
+        if state.phase is Phase.OPEN:
+            for call in tuple(state.open_calls):
+                never_sent = Settlement(CallVoided(now, call), state.open_calls[call].tool, concurrency=1)
+                settle(tx, party, never_sent if call in live.unsent else lost(state, call, now))
+            until = min((asked.until for asked in state.asked if asked.answer is None), default=now)
+            state = tx.append(live.run, live.epoch, [RunSuspended(now, until)])
+        tx.let_go(live.run)
+        return state
+
+    live.is_closing = True
+    live.state = await store.transact(suspended)
+    _settled(live, pending)
 
 
 def _last_words(said: object, wanted: StopNote) -> tuple[bytes, StopNote]:

@@ -9,7 +9,7 @@ from bridle.gateway.gateway import Gateway
 from bridle.gateway.live import Live
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.names import RunId
-from bridle.rules.run import RunState
+from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopNote, StopReason
 from bridle.runs import journey
 from bridle.runs.charter import Charter
@@ -40,8 +40,9 @@ class Recovery:
     async def recover(self, grace: int = 0) -> None:
         """Take over every run that nobody drives, one after the other; one that cannot go on keeps no house shut."""
         now = self.gateway.world.now()
-        for state in self.gateway.store.orphans():
-            if state.run not in self.lives and now - state.last_at >= grace:
+        for state in self.gateway.store.orphans(now):
+            waited = state.phase is Phase.SUSPENDED or now - state.last_at >= grace
+            if waited and state.run not in self.lives:
                 try:
                     await self.take_up(state)
                 except ControlUnavailable:
@@ -57,10 +58,11 @@ class Recovery:
         store, world = self.gateway.store, self.gateway.world
         policy = self.charter.kept(store, state.run)
         flow = self.flows.get((state.name, state.version))
+        if state.phase is Phase.SUSPENDED and state.loop == "attach" and not state.is_late(world.now()):
+            return None  # its loop comes back for it with the same key
         if state.loop == "attach" or state.restarts >= RESTARTS:
             live = await journey.take_over(store, world, state.run, policy, seen=state.epoch)
-            detail = {"restarts": state.restarts} if state.restarts else {}
-            await journey.close_run(store, world, live, StopNote(StopReason.WORKER_LOST, detail), None)
+            await journey.close_run(store, world, live, _lost(state), None)
             return None
         if flow is None:  # left to a worker that has it; the seats that it holds are not
             if state.open_calls and world.now() - state.last_at >= STRANGE:
@@ -78,9 +80,10 @@ class Recovery:
     async def wait_for(self, run: RunId, every: float = 0.1) -> RunResult:
         """The result of a run, whoever drives it; it is taken up here when its worker dies. Raises BridleError."""
         store = self.gateway.store
-        while True:  # ends: every run ends
+        while True:  # ends: every run ends, or waits
             state = store.recorded(run).state
-            if state.stop is not None:
+            waits = state.wakes_at is not None and state.wakes_at > self.gateway.world.now()
+            if state.stop is not None or waits:
                 return read_result(store, run)
             if store.driver(run) in ("", store.worker) and run not in self.lives:
                 if state.loop == "flow" and (state.name, state.version) not in self.flows:
@@ -92,3 +95,10 @@ class Recovery:
                     return await asyncio.shield(task)
                 continue
             await asyncio.sleep(every)
+
+
+def _lost(state: RunState) -> StopNote:
+    """The end of a run that nobody can go on with."""
+    if state.phase is Phase.SUSPENDED:
+        return StopNote(StopReason.APPROVAL_EXPIRED, {"tool": ", ".join(asked.tool for asked in state.asked)})
+    return StopNote(StopReason.WORKER_LOST, {"restarts": state.restarts} if state.restarts else {})

@@ -72,6 +72,9 @@ class Transaction(Protocol):
         From here on this worker drives it; or nobody does, until one takes it over who can.
         """
 
+    def let_go(self, run: RunId) -> None:
+        """Nobody drives this run from here on, until a worker takes it over."""
+
     def keep(self, run: RunId, name: str, body: bytes) -> None:
         """Keep a payload beside the event that was appended last, which carries its digest."""
 
@@ -144,8 +147,11 @@ class Store(Protocol):
     def driver(self, run: RunId) -> str:
         """The worker that drives this run and lives, or nothing; raises UnknownRun."""
 
-    def orphans(self, limit: int = 100) -> list[RunState]:
-        """Open runs that no other worker drives, the oldest first: of the dead, of nobody, and of this one."""
+    def orphans(self, now: Millis, limit: int = 100) -> list[RunState]:
+        """Open runs that no other worker drives, the oldest first: of the dead, of nobody, and of this one.
+
+        Of the suspended ones only those that are to go on by `now`.
+        """
 
     def balances(self) -> dict[Account, Balance]:
         """Every shared account."""

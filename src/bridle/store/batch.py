@@ -69,7 +69,7 @@ def save_run(db: sqlite3.Connection, stored: Stored) -> Stored:
         db.execute(_UPDATE_RUN, (state.last_at, stored.head, row, stored.no))
         return stored
     if stored.no:
-        named = (state.phase, reason, stored.worker)
+        named = (state.phase, reason, stored.worker, state.wakes_at or 0)
         db.execute(SQL["update_phase"], (*named, state.last_at, stored.head, row, stored.no))
         return Stored(stored.no, state, stored.head, stored.salt, stored.worker)
     key = stored.key or RunKey("", Digest(""))

@@ -63,9 +63,10 @@ class MemoryStore:
         """The worker of today, when it drives this run; raises UnknownRun."""
         return self.worker if self.load(run).worker == self.worker else ""
 
-    def orphans(self, limit: int = 100) -> list[RunState]:
-        """Open runs, the oldest first."""
-        return [self._runs[run].state for run in islice(self._open, limit)]
+    def orphans(self, now: Millis, limit: int = 100) -> list[RunState]:
+        """Open runs that need not wait, the oldest first."""
+        found = (self._runs[run].state for run in self._open)
+        return list(islice((state for state in found if state.wakes_at is None or state.wakes_at <= now), limit))
 
     def _numbered(self, stored: Stored, key: RunKey) -> Stored:
         state = stored.state

@@ -276,12 +276,12 @@ class SqliteStore:
             worker = self._select(db, run).worker
         return worker if self._roll.is_alive(worker) else ""
 
-    def orphans(self, limit: int = 100) -> list[RunState]:
+    def orphans(self, now: Millis, limit: int = 100) -> list[RunState]:
         """Open runs of workers that are dead, of nobody, and of this one; the oldest first."""
         with self._looking() as db:
             drivers = [worker for (worker,) in db.execute(SQL["select_drivers"]).fetchall()]
             gone = [worker for worker in drivers if worker == self.worker or not self._roll.is_alive(worker)]
-            rows = [row for worker in gone for row in db.execute(SQL["select_driven"], (worker, limit)).fetchall()]
+            rows = [row for worker in gone for row in db.execute(SQL["select_driven"], (worker, now, limit)).fetchall()]
         return [codec.decode_state(state) for (state,) in rows[:limit]]
 
     def policy(self, digest: Digest) -> bytes | None:

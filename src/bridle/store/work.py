@@ -102,12 +102,19 @@ class Work:
         state = self._stored(run).state
         if state.phase is Phase.STOPPED:
             return state
-        away = Millis(max(at - state.last_at, 0))
+        since = state.suspended_at if state.phase is Phase.SUSPENDED else state.last_at
+        away = Millis(max(at - since, 0))
         state = self.append(run, state.epoch, [RunResumed(at, state.epoch + 1, away)])
-        taken = self.runs[run]
-        worker = self.committed.worker if drives else ""
-        self.runs[run] = Stored(taken.no, state, taken.head, taken.salt, worker, taken.key, is_taken=True)
+        self._give(run, self.committed.worker if drives else "")
         return state
+
+    def let_go(self, run: RunId) -> None:
+        """Nobody drives this run from here on, until a worker takes it over."""
+        self._give(run, "")
+
+    def _give(self, run: RunId, worker: str) -> None:
+        known = self._stored(run)
+        self.runs[run] = Stored(known.no, known.state, known.head, known.salt, worker, known.key, is_taken=True)
 
     def keep(self, run: RunId, name: str, body: bytes) -> None:
         """Keep a payload beside the event that was appended last. Raises LookupError when there is no place for it."""

@@ -1,2 +1,2 @@
--- The open runs of one worker, the oldest first.
-SELECT state FROM runs WHERE worker = ? AND phase <> 'stopped' ORDER BY no LIMIT ?
+-- The open runs of one worker that need not wait, the oldest first.
+SELECT state FROM runs WHERE worker = ? AND phase <> 'stopped' AND wake_at <= ? ORDER BY no LIMIT ?
