@@ -22,7 +22,7 @@ from bridle.testing.virtual_time import Deadlock, VirtualLoop, run_virtual
 
 ON_FILE = 0.34  # of the houses; a worker can die only where its journal outlives it
 CRASHES = 4  # of such a house at most: over all houses, a worker is killed every 50 runs
-DAYS = (60.0, 300.0, 900.0)  # seconds: a rush, a busy hour, a quiet one
+DAYS = (60.0, 180.0, 600.0)  # seconds: a rush, a busy hour, a quiet one
 COMES_BACK_AFTER = 2.0  # seconds
 TRIES_AGAIN_AFTER = 10.0  # seconds, of a user whose run could not even be started
 TRIES = 4

@@ -1,6 +1,7 @@
 """One life of a worker: a Bridle on a store that outlives it, and tasks that end when it is killed."""
 
 import asyncio
+import os
 import random
 import sqlite3
 import tempfile
@@ -25,6 +26,9 @@ from bridle.store.sqlite import SqliteStore
 
 T = TypeVar("T")
 
+# Here a worker dies and the kernel lives, so nothing has to reach a disk; tier P keeps its file on one.
+SHARED_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
 
 class Disk:
     """Where the journal of a house lies: a file, or dictionaries; it survives its workers."""
@@ -33,7 +37,7 @@ class Disk:
         self.is_file = on_file
         self.batch = chance.choice((1, 2, 3, 8, 256))  # functions in one commit, at most
         self._memory = MemoryStore()
-        self._folder = tempfile.TemporaryDirectory(prefix="storm-") if on_file else None
+        self._folder = tempfile.TemporaryDirectory(prefix="storm-", dir=SHARED_MEMORY) if on_file else None
         self.path = Path(self._folder.name) / "storm.db" if self._folder else None
 
     @property
