@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 
 from bench.storm.evidence import NEVER, Answered, Evidence, Journal
 from bench.storm.house import flow_of, foreign_loop
+from bench.storm.people import People
 from bench.storm.plan import CLOCK_JUMP, JOURNAL_OUT, Fault, Harm, Plan, chance_of
 from bench.storm.tap import Commits, Crashed
 from bench.storm.tasks import RUNS_OF_A_HOUSE, Shape, Task, task_of
@@ -26,6 +27,7 @@ DAYS = (60.0, 180.0, 600.0)  # seconds: a rush, a busy hour, a quiet one
 COMES_BACK_AFTER = 2.0  # seconds
 TRIES_AGAIN_AFTER = 10.0  # seconds, of a user whose run could not even be started
 TRIES = 4
+HEARD_AFTER = 2.0  # seconds
 LONGEST_DAY = 4_000.0  # seconds: by then every run has ended, or it hangs
 
 
@@ -45,6 +47,7 @@ class Day:
         self.outages: list[tuple[int, int]] = []
         self.away = 0.0
         self.raised: list[str] = []
+        self.people = People(seed, self.world)
         self._active: set[int] = set()
         self._lives = 0
         self._worker: Worker | None = None
@@ -155,14 +158,25 @@ class Day:
                 self.raised.append(f"task {task.number}: {broken!r}")
                 return
             result = job.result()
-            if result is not None:
-                assert result.stop is not None, f"{result.run_id} of task {task.number} was told without a reason"
+            if result is not None and result.stop is None:
+                await self._asked(worker, task, result)
+                continue
+            if result is not None and result.stop is not None:
                 told = Answered(
                     task.number, result.run_id, result.stop.reason, result.head, asked, self._loop.now()
                 )  # fmt: skip
                 self.answers.append(told)
                 return
             await asyncio.sleep(TRIES_AGAIN_AFTER)
+
+    async def _asked(self, worker: Worker, task: Task, result: RunResult) -> None:
+        """Somebody is asked about the run, and answers; his answer is heard a moment later."""
+        assert result.approval is not None, f"{result.run_id} of task {task.number} waits for nobody"
+        answering = worker.does(self.people.answer(worker, task, result.approval))
+        await worker.lives_until(answering)
+        if not worker.is_dead:
+            answering.result()
+        await asyncio.sleep(HEARD_AFTER)
 
     def _leave(self, job: "asyncio.Task[RunResult | None]", task: Task) -> None:
         if not job.done():
@@ -268,7 +282,7 @@ def _evidence(day: Day, hung: str, logged: list[str]) -> Evidence:
     return Evidence(
         day.house, day.plan, day.tasks, day.world.fates, day.world.ledger.lines, day.commits,
         {line.state.run: _journal(store, line.state.run, stamps) for line in lines}, day.answers, store.balances(),
-        Millis(round(day.away * MILLIS_PER_SECOND)), day.outages, hung, logged, day.raised,
+        Millis(round(day.away * MILLIS_PER_SECOND)), day.outages, hung, logged, day.people.wrong, day.raised,
     )  # fmt: skip
 
 

@@ -11,12 +11,22 @@ from bench.storm.tasks import Task
 from bench.storm.world import Fate
 from bridle.rules.budget import Account, Balance
 from bridle.rules.call import CallKind
-from bridle.rules.events import CallAdmitted, CallInDoubt, CallSettled, CallVoided, Event, RunStarted, RunStopped
+from bridle.rules.events import (
+    CallAdmitted,
+    CallInDoubt,
+    CallSettled,
+    CallVoided,
+    Event,
+    RunResumed,
+    RunStarted,
+    RunStopped,
+)
 from bridle.rules.names import CallId, Millis, RunId
 from bridle.rules.run import RunState
 from bridle.store.base import Entry
 
 NEVER = 10**18  # the stamp of what was not committed
+SENT = (Deed.ASKED, Deed.CALLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,11 @@ class Journal:
         return first
 
     @property
+    def away(self) -> int:
+        """How long nobody worked on it, as it counts: from its last event on, for nobody sees a worker die."""
+        return sum(entry.event.away for entry in self.entries if isinstance(entry.event, RunResumed))
+
+    @property
     def ended(self) -> int:
         """The stamp of its terminal event."""
         return next((stamp for stamp, event in self.events if isinstance(event, RunStopped)), NEVER)
@@ -90,6 +105,7 @@ class Evidence:
     outages: list[tuple[int, int]]  # stamps between which the journal was out of reach
     hung: str  # what never came to an end, or nothing
     logged: list[str]
+    wrong: list[str]  # answers of people that were taken and should not have been
     raised: list[str]  # what reached a user instead of an answer
 
     @cached_property
@@ -103,7 +119,7 @@ class Evidence:
         for line in self.lines:
             named = found.get((RunId(line.run), CallId(line.call)))
             admitted = _newest(waiting.get(line.task, []), line) if line.deed is Deed.ASKED else named
-            if admitted is not None and line.deed is not Deed.EFFECT:
+            if admitted is not None and line.deed in SENT:
                 admitted.lines.append(line)
         return found
 
@@ -111,7 +127,7 @@ class Evidence:
     def unfounded(self) -> list[Line]:
         """Lines for which no admission was committed before."""
         founded = {id(line) for one in self.admitted.values() for line in one.lines}
-        return [line for line in self.lines if line.deed is not Deed.EFFECT and id(line) not in founded]
+        return [line for line in self.lines if line.deed in SENT and id(line) not in founded]
 
     def of_run(self, run: RunId) -> list[Admitted]:
         """The admissions of one run."""

@@ -4,7 +4,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 
-from bench.storm.tasks import HONEST, HOSTILE, PRICED, UNPRICED, Shape, Task
+from bench.storm.tasks import HONEST, HOSTILE, PRICED, SEEN_FROM, SEEN_TWICE, UNPRICED, WRITES, Shape, Task, amount_of
 from bench.storm.world import PRICE_IN, PRICE_OUT, Caller
 from bridle.bridle import Bridle
 from bridle.gateway.context import CallContext
@@ -14,6 +14,7 @@ from bridle.gateway.world import World as OutsideWorld
 from bridle.rules.names import NANOS_PER_USD, USD_NANO, Millis, TenantId, ToolName, UsdNanos, usd
 from bridle.rules.policy import Cap, Level, Limits, ModelPrice, Narrowing, Policy, Window
 from bridle.rules.prompt import Message, ModelReply, ModelRequest, Prompt, Role
+from bridle.rules.tool import ToolRule
 from bridle.runs.flow import Flow
 from bridle.runs.run import Run
 from bridle.runs.signals import Denied
@@ -37,10 +38,12 @@ CAPS = (
     *(Cap(Level.TENANT, USD_NANO, Window.DAY, usd(5), tenant) for tenant in HONEST),
 )
 SEATS = {"web.read": 4}  # calls in flight; of every other tool as many as nobody asks for
-NO_WRITES = frozenset({ToolName("mail.send")})
+NO_WRITES = frozenset(ToolName(tool) for tool in WRITES)
+WAITS = ToolRule(approval=f'{{"properties":{{"amount":{{"minimum":{SEEN_FROM}}}}}}}')
 POLICY = Policy(
-    allow=frozenset(ToolName(tool) for tool in (*READS, "mail.send")),
+    allow=frozenset(ToolName(tool) for tool in (*READS, *WRITES)),
     limits=LIMITS,
+    tools={ToolName("refund.create"): WAITS},
     models={model: ModelPrice(PRICE_IN, PRICE_OUT, max_output=1_024) for model in PRICED},
     tenants={TenantId(HOSTILE): Narrowing(limits={"max_tool_calls": 12})},
     flows={"guest": Narrowing(deny=NO_WRITES)},
@@ -76,6 +79,9 @@ def _desk(name: str, model: str) -> Flow:
         assert isinstance(state, dict)
         for to in ("user", "archive"):
             await _tried(run, "mail.send", task=state["task"], to=f"{to}-{state['task']}@home.example")
+        amount = amount_of(state["task"])
+        for _ in range(2 if amount >= SEEN_TWICE else 1):  # what was allowed once is not allowed twice
+            await _tried(run, "refund.create", task=state["task"], amount=amount)
         return state["found"]
 
     return flow
@@ -167,6 +173,10 @@ async def _send(task: int, to: str, *, call: CallContext) -> object:
     return await _served("mail.send", call, task=task, to=to)
 
 
+async def _refund(task: int, amount: int, *, call: CallContext) -> object:
+    return await _served("refund.create", call, task=task, amount=amount)
+
+
 async def _served(tool: str, call: CallContext, **args: object) -> object:
     return await PRESENT.get().world.serve(PRESENT.get(), tool, args, call)
 
@@ -179,6 +189,7 @@ def furnished(store: str, world: OutsideWorld) -> Bridle:
     declared("web.read", _look, effect="read", cost="$0.002", concurrency=SEATS["web.read"])
     declared("job.poll", _poll, effect="read", reuse="never")
     declared("mail.send", _send, effect="write")
+    declared("refund.create", _refund, effect="write", summary="Refund {amount} for task {task}")
     for flow in (POLLING, *FLOWS.values()):
         b.register(flow)
     return b

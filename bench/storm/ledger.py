@@ -14,6 +14,7 @@ class Deed(StrEnum):
     ASKED = "asked"  # a model was asked, and billed `cost`
     CALLED = "called"  # a tool was called
     EFFECT = "effect"  # a write took effect
+    SAID = "said"  # a person answered a question about a call, in `answer`
 
 
 class Told(StrEnum):
@@ -41,6 +42,7 @@ class Line:
     cost: int = 0
     tokens: int = 0
     beyond: int = 0  # of the cost: what the far end took beyond its declared bound
+    answer: str = ""
     tenants: frozenset[str] = frozenset()  # whose canaries stood in what the world was sent
     is_pinned: bool = True  # whether the policy stood in front
     told: Told = Told.TRUTH

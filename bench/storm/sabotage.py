@@ -29,7 +29,7 @@ from bridle.rules.health import Health
 from bridle.rules.names import CallId, Digest, Effect, Millis, RunId, ToolName, UsdNanos
 from bridle.rules.prompt import Message, ModelRequest, Prompt, Role
 from bridle.rules.run import Progress, RunState
-from bridle.runs import journey
+from bridle.runs import approvals, journey
 from bridle.store import chain
 from bridle.store.work import Work
 
@@ -43,6 +43,25 @@ class Sabotage:
     promise: str
     does: str
     patches: Sequence[Patch]
+
+
+class _Anybody(str):
+    """A name that is everybody's."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def _forgets_the_answer(*given: object) -> CallAdmitted:
+    return CallAdmitted(*given[:-1])  # type: ignore[arg-type]  # as it was given, but for the question it uses up
 
 
 def _without(*missing: Check) -> Callable[[Call, Snapshot], Decision]:
@@ -186,6 +205,15 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType({
     "policy_is_not_pinned": Sabotage("P9", "a request leaves without its policy in front", (
         (Prompt, "_system", property(_speaks_otherwise)),
         (attempt, "is_pinned", lambda request: True),
+    )),
+    "approval_is_not_used_up": Sabotage("P12", "an answer allows the call for as long as it has not expired", (
+        (admission, "CallAdmitted", _forgets_the_answer),
+    )),
+    "everybody_may_answer": Sabotage("P12", "an answer counts whoever gives it", (
+        (approvals, "ALONE", _Anybody()),
+    )),
+    "nobody_is_asked": Sabotage("P12", "the check that waits for a person is gone", (
+        (admission, "decide", _without(checks.approval)),
     )),
     "loop_is_never_found": Sabotage("P13", "the check for loops never objects", (
         (checks, "is_looping", lambda recent, tool, args, turn: False),

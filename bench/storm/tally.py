@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
-from bench.storm.evidence import Evidence
+from bench.storm.evidence import SENT, Evidence
 from bench.storm.house import LIMITS
 from bench.storm.ledger import Deed
 from bench.storm.plan import Fault
@@ -85,14 +85,14 @@ def _rows(seen: Evidence) -> Iterator[tuple[int, Row]]:
     for told in seen.answers:
         row = rows[told.task]
         row.answered = 1
-        most = LIMITS.max_seconds * MILLIS_PER_SECOND + 2_000 + seen.away
+        most = LIMITS.max_seconds * MILLIS_PER_SECOND + 2_000 + seen.away + seen.journals[told.run].away
         row.in_time = int(told.told - told.asked <= most)
         row.ok = int(told.reason == StopReason.OK)
         row.degraded = int(told.reason == StopReason.OK_DEGRADED)
         row.feasible_ok = int(bool(row.feasible and (row.ok or row.degraded)))
     effects = Counter((line.run, line.key) for line in seen.lines if line.deed is Deed.EFFECT)
     for line in seen.lines:
-        rows[line.task].sent += line.deed is not Deed.EFFECT
+        rows[line.task].sent += line.deed in SENT
         if line.deed is Deed.EFFECT and effects[line.run, line.key] > 1:
             rows[line.task].duplicates += 1
     for one in seen.admitted.values():

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from bench.storm.ledger import Deed, Ledger, Line, Told
 from bench.storm.plan import AMBIGUOUS, INJECTION, WIRE, Fault, Harm, Plan, chance_of
-from bench.storm.tasks import ATTACKER, INJECTED, UNPRICED, Mind, Shape, Task, Turn, harm_of, mind_of
+from bench.storm.tasks import ATTACKER, INJECTED, UNPRICED, WRITES, Mind, Shape, Task, Turn, harm_of, mind_of
 from bridle.gateway.cleaning import clean
 from bridle.gateway.context import CallContext
 from bridle.rules import strict_json
@@ -22,7 +22,7 @@ from bridle.testing.virtual_time import VirtualLoop
 PRICE_IN, PRICE_OUT = 1_000, 4_000  # nano-dollars a token; the house's policy says the same
 DOWN_EVERY, DOWN_FOR = 600.0, 60.0  # seconds
 FOR_EVER = 86_400.0
-DEPENDENCIES = ("kb", "web", "jobs", "mail", "model")
+DEPENDENCIES = ("kb", "web", "job", "mail", "refund", "model")
 PATIENCE = (None, Millis(0), Millis(250), Millis(2_000), Millis(7_000), Millis(-5), Millis(3_600_000))
 LONG = Millis(60_000)  # who asks for more than this has refused
 BAD_TEXT = tuple(HOSTILE[name] for name in ("bytes that are no UTF-8", "a lone surrogate", "NUL in text"))
@@ -158,7 +158,7 @@ class World:
         assert isinstance(number, int)
         is_honest = args.get("to") != ATTACKER
         task = self.tasks[number] if is_honest else self.tasks[min(self.tasks)]
-        dependency = {"kb.read": "kb", "web.read": "web", "job.poll": "jobs", "mail.send": "mail"}[tool]
+        dependency = tool.partition(".")[0]
         fault = self._fault(task, dependency)
         line = self.ledger.write(
             Line(
@@ -178,7 +178,7 @@ class World:
     async def _answered(self, line: Line, task: Task, args: Mapping[str, object], dependency: str) -> object:
         """What comes back, if anything does."""
         chance, fault = self._chances[task.number], line.fault
-        if line.name == "mail.send":
+        if line.name in WRITES:
             self._carry_out(line, fault, chance.random(), chance.uniform(0.05, 0.5))
         await asyncio.sleep(chance.uniform(0.05, 1.5))
         try:
@@ -241,7 +241,7 @@ class World:
             fate.met(fault, Harm.RUN if dependency == "model" else Harm.CALL)
         elif fault is not Fault.NONE:
             fate.met(fault, WIRE[fault].model if dependency == "model" else WIRE[fault].tool)
-            fate.is_spoiled |= dependency == "mail" and fault in AMBIGUOUS
+            fate.is_spoiled |= dependency in ("mail", "refund") and fault in AMBIGUOUS
         return fault
 
     def is_down(self, dependency: str) -> bool:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from bench.storm.evidence import NEVER, Evidence, Journal
-from bench.storm.ledger import Deed
 from bridle.rules.events import CallSettled, RunStopped
 from bridle.rules.run import JournalBroken, Phase, fold
 from bridle.rules.stop import StopReason
@@ -26,7 +25,7 @@ def violations(seen: Evidence) -> Iterator[str]:
     ends = {run: journal.ended for run, journal in seen.journals.items()}
     for one in seen.admitted.values():
         for line in one.lines:
-            if line.deed is not Deed.EFFECT and line.stamp > ends[one.journal.run]:
+            if line.stamp > ends[one.journal.run]:
                 yield f"{one.journal.run} sent {line.name} after its end"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from bench.storm.evidence import Evidence
 from bench.storm.ledger import Deed, Told
+from bench.storm.tasks import WRITES
 from bridle.rules.events import CallInDoubt
 from bridle.rules.stop import Status, StopReason
 
@@ -17,7 +18,7 @@ def violations(seen: Evidence) -> Iterator[str]:
             yield f"{run} wrote {times} times under {key}"
     for one in seen.admitted.values():
         for line in one.lines:
-            if line.name != "mail.send" or line.told is not Told.NOTHING:
+            if line.name not in WRITES or line.told is not Told.NOTHING:
                 continue
             if not isinstance(one.ending, CallInDoubt):
                 yield f"{one.journal.run} {line.call}: nobody knows of its effect, and the journal says {one.ending}"

@@ -3,12 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from bench.storm.evidence import Evidence, Journal
+from bench.storm.evidence import Evidence
 from bench.storm.house import LIMITS
 from bench.storm.ledger import Deed, Line, Told
 from bench.storm.plan import Fault
 from bench.storm.tasks import Shape
-from bridle.rules.events import RunResumed
 from bridle.rules.names import MILLIS_PER_SECOND
 from bridle.rules.stop import StopReason
 
@@ -22,7 +21,7 @@ def violations(seen: Evidence) -> Iterator[str]:
         journal, fate = seen.journals.get(told.run), seen.fates[told.task]
         if journal is None or fate.faults & {Fault.CLOCK_JUMP, Fault.JOURNAL_OUT}:
             continue
-        most = LIMITS.max_seconds * MILLIS_PER_SECOND + SLACK + _away(journal)
+        most = LIMITS.max_seconds * MILLIS_PER_SECOND + SLACK + journal.away
         lasted = told.told - max(told.asked, journal.started.at)
         if lasted > most:
             yield f"{told.run} kept its user waiting for {lasted} ms of {most}"
@@ -35,11 +34,6 @@ def violations(seen: Evidence) -> Iterator[str]:
             streaks[streak] = streaks[streak] + 1 if _learns_nothing(line) else 0
             if streaks[streak] == REPEATS + 1:
                 yield f"{line.run} called {line.name} {streaks[streak]} times with the same arguments and result"
-
-
-def _away(journal: Journal) -> int:
-    """How long no worker had it, as the journal counts: from its last event on, for nobody sees a worker die."""
-    return sum(entry.event.away for entry in journal.entries if isinstance(entry.event, RunResumed))
 
 
 def _learns_nothing(line: Line) -> bool:

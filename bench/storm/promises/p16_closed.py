@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from bench.storm.evidence import Evidence
-from bench.storm.ledger import Deed
+from bench.storm.evidence import SENT, Evidence
 
 
 def violations(seen: Evidence) -> Iterator[str]:
@@ -11,5 +10,5 @@ def violations(seen: Evidence) -> Iterator[str]:
     admitted = {id(line): one.stamp for one in seen.admitted.values() for line in one.lines}
     for since, until in seen.outages:
         for line in seen.lines:
-            if line.deed is not Deed.EFFECT and since < line.stamp < until and admitted.get(id(line), until) > since:
+            if line.deed in SENT and since < line.stamp < until and admitted.get(id(line), until) > since:
                 yield f"task {line.task} sent {line.name} while nothing could be written down"
