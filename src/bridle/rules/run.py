@@ -48,6 +48,7 @@ from bridle.rules.policy import LimitsPatch
 from bridle.rules.stop import StopNote, StopReason, strongest
 
 REMEMBERED = 12  # results that looping is judged by: three repeats of a cycle of four
+RETRIES_OF_A_RUN = 3  # so that N calls send at most N + 3
 REUSED = Digest("=")  # the result of a call that another one's observation answered
 
 
