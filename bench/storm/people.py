@@ -40,8 +40,8 @@ class People:
         except BadAnswer:  # he was heard before the worker died, or the run has ended
             return
         way = chance.choice(WAYS)
-        if way == "himself":
-            await self._refused(approvals, approval, f"u{task.number}")
+        if way == "himself" and not await self._is_refused(approvals, approval, f"u{task.number}"):
+            return
         line = self._write(question, task, way)
         try:
             await self._says(approvals, approval, way, loads(line.args))
@@ -50,7 +50,7 @@ class People:
             return
         self._answered.add(approval)
         if way == "twice":
-            await self._refused(approvals, approval, BOSS)
+            await self._is_refused(approvals, approval, BOSS)
 
     async def _says(self, approvals: Approvals, approval: str, way: str, arguments: Mapping[str, object]) -> None:
         match way:
@@ -61,12 +61,13 @@ class People:
             case _:
                 await approvals.answer(approval, "approve", BOSS)
 
-    async def _refused(self, approvals: Approvals, approval: str, by: str) -> None:
+    async def _is_refused(self, approvals: Approvals, approval: str, by: str) -> bool:
         try:
             await approvals.answer(approval, "approve", by)
         except (BadAnswer, ControlUnavailable):
-            return
+            return True
         self.wrong.append(f"{approval} took an answer of {by} that does not count")
+        return False
 
     def _write(self, question: Question, task: Task, way: str) -> Line:
         """The line of the ledger: what the call may be after this answer."""
