@@ -41,8 +41,8 @@ class Recovery:
         """Take over every run that nobody drives, one after the other; one that cannot go on keeps no house shut."""
         now = self.gateway.world.now()
         for state in self.gateway.store.orphans(now):
-            waited = state.phase is Phase.SUSPENDED or now - state.last_at >= grace
-            if waited and state.run not in self.lives:
+            is_fresh = 0 <= now - state.last_at < grace  # what lies ahead was written by a clock that was
+            if state.run not in self.lives and (state.phase is Phase.SUSPENDED or not is_fresh):
                 try:
                     await self.take_up(state)
                 except ControlUnavailable:
