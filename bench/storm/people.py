@@ -26,11 +26,13 @@ class People:
         self.wrong: list[str] = []  # answers that were taken and should not have been
         self._seed, self._world = seed, world
         self._answered: set[str] = set()
+        self._asked: dict[str, int] = {}  # in which life of the worker somebody thinks about it
 
     async def answer(self, worker: Worker, task: Task, approval: str) -> None:
         """One question: the same person says the same again when the worker died before he was heard."""
-        if approval in self._answered:
+        if self._asked.get(approval) == worker.number or approval in self._answered:
             return
+        self._asked[approval] = worker.number
         chance = chance_of(self._seed, task.number, approval.rpartition("/")[2])
         await asyncio.sleep(chance.uniform(*THINKS))
         worker.must_live()
@@ -47,6 +49,7 @@ class People:
             await self._says(approvals, approval, way, loads(line.args))
         except ControlUnavailable:  # nothing was written down; he is asked again
             line.answer = "not heard"
+            del self._asked[approval]
             return
         self._answered.add(approval)
         if way == "twice":
