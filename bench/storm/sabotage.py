@@ -137,9 +137,7 @@ async def _goes_on_regardless(
         return await _admit(self, live, proposals, number)
     except ControlUnavailable:
         now = self.world.now()
-        verdicts = [
-            Verdict(proposal, CallId(f"x{at}"), Admit({}), now, number) for at, proposal in enumerate(proposals)
-        ]
+        verdicts = [Verdict(one, CallId(f"x{at}"), Admit({}), now, number) for at, one in enumerate(proposals)]
         for proposal, verdict in zip(proposals, verdicts, strict=True):
             took_off(live, verdict.call, proposal, now)
         return verdicts
