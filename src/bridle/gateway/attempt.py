@@ -155,7 +155,8 @@ def _tool_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: Pe
     tool = ruled.tool
     paid = _paid(proposal)
     if failed is None:
-        shown = tool.show_bytes // 4 if wraps_up(live.state, live.node.limits, at) else tool.show_bytes
+        finishes = live.is_strained or wraps_up(live.state, live.node.limits, at)
+        shown = tool.show_bytes // 4 if finishes else tool.show_bytes
         judged = judge(performed.value, ruled, live.run, answer.call, shown)
         if judged.observation is not None:
             ending = CallSettled(

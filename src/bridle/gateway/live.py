@@ -1,6 +1,7 @@
 """A run while this process works on it: its committed state, and what is on its way."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bridle.gateway.outcome import Outcome
@@ -71,6 +72,8 @@ class Live:
     ordinals: dict[tuple[CallKind, ToolName, Digest], int] = field(default_factory=dict)
     is_closing: bool = False  # its end is being written: nothing begins any more
     unsent: set[CallId] = field(default_factory=set)  # admitted by this process, and not performed yet
+    off: Mapping[ToolName, Millis] = field(default_factory=dict)  # what the model is not offered now, until when
+    is_strained: bool = False  # its tenant is near the end of a budget: time to finish
     party: Party = field(init=False)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from bridle.rules import events
 from bridle.rules.budget import Account
 from bridle.rules.call import CallKind
 from bridle.rules.failure import BridleError
-from bridle.rules.health import Health
+from bridle.rules.health import Health, Rung
 from bridle.rules.names import CallId, Effect, Unit
 from bridle.rules.policy import KillLevel, Level, Window
 from bridle.rules.run import OpenCall, Phase, Progress, RunState
@@ -72,6 +72,7 @@ def decode(body: bytes) -> events.Event:
 
 
 _PLAIN = tuple(item.name for item in fields(RunState) if item.name not in ("open_calls", "recent", "halt", "stop"))
+_TUPLES = ("refused_tools", "missing", "withheld")
 _plain_values = attrgetter(*_PLAIN)
 _open_values = attrgetter(*(item.name for item in fields(OpenCall)))
 _progress_values = attrgetter(*(item.name for item in fields(Progress)))
@@ -90,7 +91,8 @@ def decode_state(body: bytes) -> RunState:
         plain, opened, recent, halt, stop = json.loads(body)
         known = dict(zip(_PLAIN, plain, strict=True))
         known["phase"] = Phase(known["phase"])
-        known["refused_tools"] = tuple(known["refused_tools"])
+        for name in _TUPLES:
+            known[name] = tuple(known[name])
         return RunState(
             **known,
             open_calls={CallId(call): _open_call(row) for call, row in opened.items()},
@@ -107,15 +109,23 @@ def _open_call(row: list[object]) -> OpenCall:
     return OpenCall(CallKind(kind), tool, args, hold, Effect(effect), turn, entered, at)  # type: ignore[arg-type]  # read back as written
 
 
+_health_values = attrgetter(*(item.name for item in fields(Health)))
+_RUNGS = tuple(place for place, enum in _enums(Health) if enum is Rung)
+
+
 def encode_health(health: Health) -> bytes:
-    """Health as a JSON array."""
-    return _encode([getattr(health, item.name) for item in fields(Health)])
+    """Health as a JSON array. New fields come last."""
+    return _encode(_health_values(health))
 
 
 def decode_health(body: bytes) -> Health:
     """Health again. Raises BadRow."""
     try:
-        return Health(*json.loads(body))
+        values = json.loads(body)
+        for place in _RUNGS:
+            if place < len(values):
+                values[place] = Rung(values[place])
+        return Health(*values)
     except (ValueError, TypeError) as error:
         raise BadRow(f"this is no health of bridle: {body[:80]!r}") from error
 
