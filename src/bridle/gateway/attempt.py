@@ -109,13 +109,13 @@ def _work(
     permit: Permit, live: Live, proposal: Proposal, answer: Verdict
 ) -> Callable[[], Coroutine[object, object, object]]:
     wish = proposal.wish
+    proposed = f"{live.run}/{live.state.entered}/{proposal.tool}/{proposal.args}/{proposal.ordinal}"
+    context = CallContext(live.run, answer.call, live.tenant, proposed, answer.attempt, permit.until)
     if isinstance(wish, ModelWish):
         if not is_pinned(wish.request):
             raise PolicyNotPinned(wish.request.model)
         left = Millis(max(permit.until - answer.at, 1))
-        return lambda: _waited(wish.work(left))
-    proposed = f"{live.run}/{live.state.entered}/{proposal.tool}/{proposal.args}/{proposal.ordinal}"
-    context = CallContext(live.run, answer.call, live.tenant, proposed, answer.attempt, permit.until)
+        return lambda: _waited(wish.work(context, left))
     return _tool_work(wish, proposal, context)
 
 

@@ -49,13 +49,14 @@ class Health:
     open_until: Millis = Millis(0)
     probing_until: Millis = Millis(0)  # a probe is out; nobody else goes before this
     not_before: Millis = Millis(0)  # a 429 asked for this much patience
-    retry_tokens: int = RETRY_TOKEN  # thousandths
+    retry_tokens: int = 0  # thousandths; below 0 while a loan is paid back
     held: Rung = Rung.NORMAL  # it does not stand above this rung
     held_until: Millis = Millis(0)
     told: Rung = Rung.NORMAL  # the newest rung that a journal knows
     usual: Millis = LEAST_USUAL  # the p95 of good answers, as it usually is
     heard: int = 0  # good answers, counted while it learns
     slow: int = 0  # in twentieths of a call: how much more than one call of twenty is far beyond the usual
+    has_lent: bool = False  # the first retry is lent: who just came has earned none yet
 
     def condition(self, now: Millis) -> Condition:
         """What may be sent now."""
@@ -81,13 +82,11 @@ class Health:
     def sent(self, now: Millis, attempt: int, timeout: Millis) -> "Health":
         """After an admission: first attempts earn a tenth of a retry, later ones cost a whole one."""
         change = RETRY_GAIN if attempt == 1 else -RETRY_TOKEN
-        tokens = min(max(self.retry_tokens + change, 0), RETRY_TOKENS_AT_MOST)
+        tokens = min(max(self.retry_tokens + change, -RETRY_TOKEN), RETRY_TOKENS_AT_MOST)
         probing = Millis(now + timeout) if self.condition(now) is Condition.HALF_OPEN else self.probing_until
-        return (
-            self
-            if (tokens, probing) == (self.retry_tokens, self.probing_until)
-            else replace(self, retry_tokens=tokens, probing_until=probing)
-        )
+        if (tokens, probing) == (self.retry_tokens, self.probing_until):
+            return self
+        return replace(self, retry_tokens=tokens, probing_until=probing, has_lent=self.has_lent or attempt > 1)
 
     def answered(
         self, now: Millis, failure: FailureKind | None, retry_after: Millis = Millis(0), took: Millis = Millis(0)
@@ -151,8 +150,8 @@ class Health:
 
     @property
     def may_retry(self) -> bool:
-        """Whether the dependency's retry budget has a token left."""
-        return self.retry_tokens >= RETRY_TOKEN
+        """Whether the retry budget has a token left: so N calls are retried N / 10 times, or once."""
+        return self.retry_tokens >= RETRY_TOKEN or not self.has_lent
 
 
 WELL = Health()

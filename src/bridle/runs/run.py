@@ -114,11 +114,12 @@ class Run:
         live = self._live
         sent, ceiling = clamped(seat, request, live.state, live.node.limits, purpose)
 
-        def work(left: Millis) -> Awaitable[ModelReply]:
+        def work(call: CallContext, left: Millis) -> Awaitable[ModelReply]:
+            marked = sent.marked(call.attempt, call.key)
             if perform is not None:
-                return perform(sent, left)
+                return perform(marked, left)
             assert seat.model is not None
-            return seat.model.complete(sent, timeout=left)
+            return seat.model.complete(marked, timeout=left)
 
         cost = seat.price.cost if seat.price is not None else _no_price
         (outcome,) = await self._gateway.call(
