@@ -38,7 +38,7 @@ def test_the_demo_shows_four_things_that_happened(empty_folder: Path) -> None:
         "| A refund is approved by the finance team. [refunds.md",
         "The run used all its tool calls (15 of 15).",
         "The other 2 presses joined the run that was open.",
-        "The tool browser.open is not available. Try again later.",
+        "The run answered without browser.open. Ask again later if what is missing matters.",
         "notes.write writes, and nobody has approved it (approval_required).",
         "Nothing was written: there is no .bridle/notes.",
         'bridle run "your question" --docs handbook',

@@ -8,8 +8,9 @@ import pytest
 from bridle import Bridle
 from bridle.gateway.world import World
 from bridle.models.port import Model
+from bridle.rules.health import OPENS_AFTER
 from bridle.rules.names import NANOS_PER_USD
-from bridle.rules.stop import Retry, Status, StopReason
+from bridle.rules.stop import Retry, Status, StopNote, StopReason
 from bridle.testing.incidents import Bounded, Outcome, outage_bounded, outage_unbounded
 from bridle.testing.incidents.outage import (
     BROWSER,
@@ -63,18 +64,27 @@ def test_1800_browser_calls_in_a_day_stay_within_a_tenth_over_what_is_offered(bo
     assert while_down(bounded.outcome) <= 1.1 * HIT * len(PRESSES_S) + 5  # five open the breaker, then one probe a run
 
 
-def test_the_requests_of_the_outage_end_as_tool_unavailable_and_the_others_are_answered(
+def test_no_request_of_the_outage_asks_the_browser_more_often_than_it_takes_to_open_the_breaker(
+    bounded: Bounded,
+) -> None:
+    first, *others = [result for result in bounded.results if result.stop != StopNote(StopReason.OK)]
+    assert first.tool_calls == OPENS_AFTER
+    assert [result.tool_calls for result in others] == [1] * (HIT * len(PRESSES_S) - 1)
+
+
+def test_the_requests_of_the_outage_end_as_ok_degraded_and_the_others_are_answered(
     bounded: Bounded, unbounded: Outcome
 ) -> None:
-    assert bounded.told.stops == {"ok": REQUESTS - HIT, "tool_unavailable": HIT * len(PRESSES_S)}
+    assert bounded.told.stops == {"ok": REQUESTS - HIT, "ok_degraded": HIT * len(PRESSES_S)}
     assert bounded.told.stops["ok"] == unbounded.stops["answered"]
     for result in bounded.results:
         assert result.stop is not None
-        if result.status is not Status.OK:
-            assert result.status is Status.FAILED
-            assert result.stop.reason is StopReason.TOOL_UNAVAILABLE
+        assert result.status is Status.OK
+        if result.stop.reason is not StopReason.OK:
+            assert result.stop.reason is StopReason.OK_DEGRADED
             assert result.stop.retry is Retry.LATER
-            assert result.stop.detail["tool"] == BROWSER
+            assert dict(result.stop.detail) == {"missing": BROWSER}
+            assert result.missing == (BROWSER,)
 
 
 def test_the_oracle_ledger_and_bridles_are_equal(bounded: Bounded) -> None:

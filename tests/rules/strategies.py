@@ -9,7 +9,7 @@ from bridle.rules.call import Call, Purpose
 from bridle.rules.checks import Snapshot
 from bridle.rules.events import RunHalted, StepEntered
 from bridle.rules.failure import FailureKind
-from bridle.rules.health import Health
+from bridle.rules.health import Health, Rung
 from bridle.rules.names import (
     ACTIVE_MS,
     IN_FLIGHT,
@@ -143,6 +143,8 @@ HEALTHS = st.builds(
     failures=st.sampled_from([0, 0, 0, 4, 5]),
     open_until=st.sampled_from([Millis(0), Millis(NOW + 5_000)]),
     not_before=st.sampled_from([Millis(0), Millis(0), Millis(NOW + 2_000), Millis(NOW + 10**6)]),
+    held=st.sampled_from(Rung),
+    held_until=st.sampled_from([Millis(0), Millis(NOW + 5_000)]),
 )
 
 
@@ -184,6 +186,7 @@ def decisions(draw: st.DrawFn) -> tuple[Call, Snapshot]:
         unpriced=draw(st.booleans()),
         switch=draw(st.sampled_from([KillLevel.OFF, KillLevel.OFF, *KillLevel])),
         health=draw(HEALTHS),
+        tenant=draw(HEALTHS),
         twin=draw(st.none() | st.just(CallId("c1"))),
         balances=draw(st.dictionaries(accounts, balance, max_size=2)),
     )

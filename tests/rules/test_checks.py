@@ -13,7 +13,7 @@ from bridle.rules.call import Call, Purpose
 from bridle.rules.checks import CHECKS, Check, Snapshot, decide, may_enter, wraps_up
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
 from bridle.rules.events import RunHalted, RunResumed, RunStopped, StepEntered
-from bridle.rules.health import OPENS_AFTER, Health
+from bridle.rules.health import OPENS_AFTER, Health, Rung
 from bridle.rules.names import (
     ACTIVE_MS,
     IN_FLIGHT,
@@ -50,6 +50,8 @@ LATE = Millis(NOW + 90_000)
 SEEN = Snapshot(IN, RUN, POLICY, READ)
 ASKED = replace(SEEN, tool=None)
 ILL = Health(failures=OPENS_AFTER, open_until=LATE)
+SLOW = Health(held=Rung.CAREFUL, held_until=LATE)
+STRAINED = Health(held=Rung.READS_ONLY, held_until=LATE)
 AGED = tuple(Progress(READ.name, Digest("a"), Digest("r"), turn) for turn in (-2, -1))
 SEAT = Account(Level.TENANT, "acme/kb.read", IN_FLIGHT, Window.NONE, 0)
 HOUSE = Account(Level.HOUSE, "", USD_NANO, Window.MINUTE, 0)
@@ -116,6 +118,11 @@ ROWS = [
         Deny(R.RATE_LIMITED, {"tool": "kb.read", "until": LATE})),
     Row("dependency_health", replace(ASKED, health=Health(not_before=LATE)),
         Halt(R.RATE_LIMITED, {"tool": "gpt", "until": LATE}), model_call()),
+    Row("degraded", replace(SEEN, tool=VIDEO, health=SLOW),
+        Deny(R.TOOL_UNAVAILABLE, {"tool": "video.make", "rule": "degraded", "until": LATE}), tool_call(VIDEO)),
+    *(Row("degraded", replace(SEEN, tool=tool, tenant=STRAINED, policy=replace(POLICY, require_approval=False)),
+          Deny(R.POLICY_DENIED, {"tool": tool.name, "rule": "reads_only", "until": LATE}), tool_call(tool))
+      for tool in (VIDEO, MAIL)),
     Row("wrapping_up", replace(having({TOOL_CALLS: 12}), tool=VIDEO),
         Deny(R.POLICY_DENIED, {"tool": "video.make", "rule": "wrap_up"}), tool_call(VIDEO)),
     Row("looping", replace(SEEN, run=replace(RUN, recent=AGED)), Halt(R.NO_PROGRESS, {"tool": "kb.read"})),
@@ -160,7 +167,7 @@ def test_every_check_has_a_row_and_they_are_asked_in_the_order_of_the_constituti
 
 ORDER = [
     "run_is_open", "time", "allowlist", "arguments_fit", "argument_rules", "kill_switch", "dependency_health",
-    "wrapping_up", "looping", "duplicate", "budget", "approval",
+    "degraded", "wrapping_up", "looping", "duplicate", "budget", "approval",
 ]  # fmt: skip
 
 

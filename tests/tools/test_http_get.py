@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bridle.gateway.context import CallContext
 from bridle.rules.failure import CallFailed, FailureKind
+from bridle.rules.names import CallId, Millis, RunId, TenantId
 from bridle.tools.http_get import LABELS, Fetcher
 from tests.tools.site import FOREVER, PAUSE, RESET, Names, answer, failure, fetcher, get, serving
 
@@ -382,3 +384,14 @@ def test_a_limit_that_is_none_is_an_error() -> None:
 def test_the_labels_say_that_a_fetch_leaves_the_house_and_returns_what_strangers_wrote() -> None:
     label = LABELS["http.get"]
     assert (label["effect"], label["source"], label["expensive"]) == ("egress", "untrusted", True)
+
+
+async def test_the_far_end_is_told_which_attempt_of_a_call_it_is() -> None:
+    call = CallContext(RunId("r-1"), CallId("c1"), TenantId("acme"), "r-1/1/http.get/a/1", 2, Millis(0))
+    async with serving({"/a": answer(b"text")}) as site:
+        await fetcher(site).get(f"{site.root}/a", call=call)
+        await fetcher(site).get(f"{site.root}/a")
+    marked, plain = site.requests
+    assert "x-bridle-attempt: 2\r\n" in marked
+    assert re.search(r'idempotency-key: "[0-9a-f]{32}"\r\n', marked)
+    assert ("r-1" in marked, "bridle-attempt" in plain) == (False, False)

@@ -26,6 +26,7 @@ from bridle.gateway.world import World
 from bridle.models.port import Model
 from bridle.rules.names import MILLIS_PER_SECOND, ToolName, show_usd
 from bridle.rules.policy import Policy
+from bridle.rules.stop import StopReason
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
 from bridle.runs.run import Run
@@ -188,9 +189,9 @@ async def show_outage(screen: Screen) -> None:
     _table(screen, [head, *table])
     unanswered = REQUESTS - bounded.outcome.stops["ok"]
     screen.line("  ", f"Each of the {unanswered} requests of the outage was pressed {len(PRESSES_S)} times.")
-    stopped = next((r.stop for r in bounded.results if r.stop is not None and r.stop.status == "failed"), None)
-    if stopped is not None:
-        screen.line("  ", good("What its users are told: "), f"{stopped.text()} {stopped.row.advice}")
+    told = next((r.stop for r in bounded.results if r.stop is not None and r.stop.reason is not StopReason.OK), None)
+    if told is not None:
+        screen.line("  ", good("What its users are told: "), f"{told.text()} {told.row.advice}")
     _compare(screen, bounded)
 
 

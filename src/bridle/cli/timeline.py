@@ -16,14 +16,17 @@ from bridle.rules.events import (
     CallSettled,
     CallVoided,
     Event,
+    LadderMoved,
     RunHalted,
     RunResumed,
     RunStarted,
     RunStopped,
     RunSuspended,
     StepEntered,
+    ToolsWithheld,
 )
 from bridle.rules.failure import FailureKind
+from bridle.rules.health import Rung
 from bridle.rules.names import (
     MILLIS_PER_SECOND,
     TOKENS_IN,
@@ -111,6 +114,10 @@ class Timeline:
                 return [self._line(event.at, doubtful(f"halted: {StopNote(event.reason, event.detail).text()}"))]
             case RunStopped():
                 return [self._stopped(event)]
+            case LadderMoved():
+                return [self._line(event.at, (dim if event.now < event.was else doubtful)(_moved(event)))]
+            case ToolsWithheld():
+                return [self._line(event.at, (doubtful if event.off else dim)(_withheld(event)))]
             case _:
                 assert_never(event)
 
@@ -176,6 +183,30 @@ class Timeline:
     def _line(self, at: Millis, *spans: Span) -> Line:
         since = max(at - self._started_at, 0)
         return (dim(f"{since // 10 / (MILLIS_PER_SECOND // 10):>8.2f} s  "), *spans)
+
+
+_RUNGS = {
+    Rung.NORMAL: "works again as usual",
+    Rung.CAREFUL: "is slow or only just back: nothing expensive begins",
+    Rung.READS_ONLY: "does not work and is left alone",
+}
+
+
+def _moved(event: LadderMoved) -> str:
+    """Where something stands on the degrade ladder now."""
+    until = f", until {show_time(event.until)} at least" if event.until else ""
+    if event.dependency:
+        return f"{event.dependency} {_RUNGS[event.now]}{until}"
+    strained = "95 % of a budget of the tenant is used: only reads begin" if event.now else "the tenant has room again"
+    return f"{strained}{until}"
+
+
+def _withheld(event: ToolsWithheld) -> str:
+    """What the model is not offered."""
+    if not event.off:
+        return "all tools are offered again"
+    named = [f"{tool} until {show_time(until)}" if until else tool for tool, until in event.off.items()]
+    return f"not offered to the model: {', '.join(named)}"
 
 
 def _limits(event: StepEntered) -> str:

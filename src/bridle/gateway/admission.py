@@ -1,17 +1,20 @@
 """The first half of a call: everything is read, decided and written down in one transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 
 from bridle.gateway.live import Live
 from bridle.gateway.proposal import ModelWish, Proposal
-from bridle.gateway.settlement import Party, Settlement, accounts, concurrency_of, settle
+from bridle.gateway.settlement import Party, Settlement, accounts, concurrency_of, moved, settle
 from bridle.rules.approval import EXPIRES_AFTER, Consent
+from bridle.rules.budget import Account, Balance
 from bridle.rules.call import Call
 from bridle.rules.checks import Snapshot, decide
 from bridle.rules.data import data
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
-from bridle.rules.events import ApprovalAsked, CallAdmitted, CallRefused, CallReused, RunHalted
+from bridle.rules.events import ApprovalAsked, CallAdmitted, CallRefused, CallReused, RunHalted, ToolsWithheld
+from bridle.rules.health import TENANT, Health, Rung
+from bridle.rules.ladder import nearly_used, reusable_for
 from bridle.rules.names import CallId, Digest, Effect, Millis, ToolName
 from bridle.rules.policy import Enforcement, Level
 from bridle.rules.run import Phase, RunState
@@ -50,9 +53,16 @@ class Admission:
         party = self.live.party
         for settlement in self.pending:
             settle(tx, party, settlement)
+        self._withheld(tx, party)
         fresh: dict[tuple[ToolName, Digest], CallId] = {}
         answers = [self._answer(tx, party, proposal, fresh) for proposal in self.proposals]
         return answers, tx.state(party.run)
+
+    def _withheld(self, tx: Transaction, party: Party) -> None:
+        """What is not offered to the model is written down where it changes, before the model is asked."""
+        state, off = tx.state(party.run), self.live.off
+        if (off or state.withheld) and tuple(off) != state.withheld and state.phase is Phase.OPEN:
+            tx.append(party.run, party.epoch, [ToolsWithheld(self.now, dict(off))])
 
     def _answer(
         self, tx: Transaction, party: Party, proposal: Proposal, fresh: dict[tuple[ToolName, Digest], CallId]
@@ -88,6 +98,7 @@ class Admission:
         tool = proposal.ruled.tool if proposal.ruled is not None else None
         drawn = accounts(party, proposal.tool, concurrency_of(tool), proposal.hold, self.now)
         balances = {account: tx.balance(account, limit) for account, limit in drawn}
+        health = tx.health(party.tenant, proposal.dependency)
         return Snapshot(
             self.now,
             state,
@@ -97,14 +108,25 @@ class Admission:
             proposal.broken_rule,
             isinstance(proposal.wish, ModelWish) and (proposal.wish.ceiling is None or proposal.tool in self.overran),
             tx.switch(party.tenant),
-            tx.health(party.tenant, proposal.dependency),
+            health,
             proposal.needs_approval,
             Consent(proposal.binding, state.question(proposal.binding)) if proposal.binding else None,
-            self._twin(proposal, fresh) if self.attempt == 1 else None,
+            self._tenant(tx, party, state, balances),
+            self._twin(proposal, fresh, health) if self.attempt == 1 else None,
             balances,
         )
 
-    def _twin(self, proposal: Proposal, fresh: dict[tuple[ToolName, Digest], CallId]) -> CallId | None:
+    def _tenant(self, tx: Transaction, party: Party, state: RunState, balances: Mapping[Account, Balance]) -> Health:
+        """Where the tenant stands on the ladder, now that its balances are known."""
+        tenant = better = tx.health(party.tenant, TENANT)
+        if nearly_used(balances):
+            better = tenant.strained(self.now)
+        if (better is not tenant or better.told) and state.phase is Phase.OPEN:
+            moved(tx, party, TENANT, tenant, better, self.now)
+        self.live.is_strained = better.rung(self.now) >= Rung.READS_ONLY
+        return better
+
+    def _twin(self, proposal: Proposal, fresh: dict[tuple[ToolName, Digest], CallId], health: Health) -> CallId | None:
         """An identical call whose observation is young enough, or still on its way."""
         if proposal.ruled is None or proposal.ruled.tool.effect is Effect.WRITE:
             return None
@@ -117,7 +139,11 @@ class Admission:
         earlier = self.live.seen.get(key)
         if earlier is None:
             return None
-        is_young = reuse is ReuseScope.RUN or earlier.outcome is None or self.now < earlier.at + int(reuse)
+        is_young = (
+            reuse is ReuseScope.RUN
+            or earlier.outcome is None
+            or self.now < earlier.at + reusable_for(Millis(int(reuse)), health, self.now)
+        )
         return earlier.call if is_young else None
 
     def _enforced(self, decision: Decision, seen: Snapshot) -> Admit | Objection:

@@ -112,13 +112,13 @@ def _out_of_time(live: Live, proposal: Proposal, done: Attempt, at: Millis) -> A
 
 def _work(permit: Permit, live: Live, proposal: Proposal, answer: Verdict) -> Callable[[], Awaitable[object]]:
     wish = proposal.wish
+    proposed = f"{live.run}/{live.state.entered}/{proposal.tool}/{proposal.args}/{proposal.ordinal}"
+    context = CallContext(live.run, answer.call, live.tenant, proposed, answer.attempt, permit.until)
     if isinstance(wish, ModelWish):
         if not is_pinned(wish.request):
             raise PolicyNotPinned(wish.request.model)
         left = Millis(max(permit.until - answer.at, 1))
-        return lambda: wish.work(left)
-    proposed = f"{live.run}/{live.state.entered}/{proposal.tool}/{proposal.args}/{proposal.ordinal}"
-    context = CallContext(live.run, answer.call, live.tenant, proposed, answer.attempt, permit.until)
+        return lambda: wish.work(context, left)
     return _tool_work(wish, proposal, context)
 
 
@@ -152,7 +152,8 @@ def _tool_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: Pe
     tool = ruled.tool
     paid = _paid(proposal)
     if failed is None:
-        shown = tool.show_bytes // 4 if wraps_up(live.state, live.node.limits, at) else tool.show_bytes
+        finishes = live.is_strained or wraps_up(live.state, live.node.limits, at)
+        shown = tool.show_bytes // 4 if finishes else tool.show_bytes
         judged = judge(performed.value, ruled, live.run, answer.call, shown)
         if judged.observation is not None:
             used = {**paid, BYTES_OBSERVED: len(judged.kept)}

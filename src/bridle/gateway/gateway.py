@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from bridle.gateway.admission import Admission, Verdict
 from bridle.gateway.asking import edited, put
-from bridle.gateway.attempt import attempt, ended_early, failure_of, permit_for, unsent
+from bridle.gateway.attempt import Attempt, attempt, ended_early, failure_of, permit_for, unsent
 from bridle.gateway.live import Live
 from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied, Waiting
 from bridle.gateway.proposal import Proposal, Wish, propose
@@ -23,9 +23,10 @@ from bridle.rules.budget import Account
 from bridle.rules.decision import Admit, Deny, Halt, Hold, Later, Reuse
 from bridle.rules.events import CallVoided, RunHalted
 from bridle.rules.failure import CallFailed, ControlUnavailable, FailureKind
-from bridle.rules.health import Health
-from bridle.rules.names import CallId, RunId, ToolName
-from bridle.rules.policy import Level
+from bridle.rules.health import TENANT, Health
+from bridle.rules.ladder import off_until
+from bridle.rules.names import CallId, Millis, RunId, ToolName
+from bridle.rules.policy import Enforcement, Level
 from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopNote
 from bridle.store.base import Fenced, Store, Transaction
@@ -128,7 +129,7 @@ class Gateway:
             outcome = done.outcome
             if done.settlement.overran:
                 self._overran.add(proposal.tool)
-            if done.failed is not None and await self._goes_again(live, proposal, answer, done.failed):
+            if await self._goes_again(live, proposal, answer, done):
                 (again,) = await self._admit(live, [proposal], answer.attempt + 1)
                 outcome = await self._answered(live, proposal, again)
             elif self._rides(live, proposal, done.settlement.seat):
@@ -204,10 +205,29 @@ class Gateway:
         ruled = self.toolbox.under(live.policy, tool)
         return ruled is not None and ruled.tool.expensive
 
+    def off(self, live: Live, tools: Sequence[ToolName]) -> dict[ToolName, Millis]:
+        """Which of these tools are taken away for now, and until when; 0 where nobody knows."""
+        found: dict[ToolName, Millis] = {}
+        if live.node.enforcement is Enforcement.OBSERVE:
+            return found
+        now, tenant = self.world.now(), self.store.health(live.tenant, TENANT)
+        for name in tools:
+            ruled = self.toolbox.under(live.policy, name)
+            if ruled is not None and live.node.allows(name):
+                until = off_until(ruled.tool, self.store.health(live.tenant, ruled.tool.depends_on), tenant, now)
+                if until is not None:
+                    found[name] = until
+        return found
+
     # Below: who waits, and for what
 
     def _rides(self, live: Live, proposal: Proposal, seat: Account | None) -> bool:
-        """Whether the settlement may wait for the next admission: losing it then errs on the safe side."""
+        """Whether the settlement may wait for the next admission: losing it then errs on the safe side.
+
+        That of a probe may not: until it is written, nobody else may go, and no model is offered the tool.
+        """
+        if self.store.health(live.tenant, proposal.dependency).failures:
+            return False
         if seat is None:  # a model's
             return live.loop == "flow"
         return not proposal.is_write and not self._seats.is_wanted(seat)
@@ -239,15 +259,16 @@ class Gateway:
         else:
             await self._seats.wait(bulkhead(live.tenant, proposal.tool), self.settle_all, left / 1_000)
 
-    async def _goes_again(self, live: Live, proposal: Proposal, answer: Verdict, failed: CallFailed) -> bool:
+    async def _goes_again(self, live: Live, proposal: Proposal, answer: Verdict, done: Attempt) -> bool:
         """Whether there is to be another attempt; waits as long as it takes before it."""
-        if not failed.kind.is_transient or proposal.is_write:
+        failed = done.failed
+        if failed is None or not failed.kind.is_transient or proposal.is_write:
             return False
         await self.settle(live)
         health: Health = await self.store.transact(lambda tx: tx.health(live.tenant, proposal.dependency))
         if not may_retry(failed, answer.attempt, live.state, health):
             return False
-        wait = wait_before(answer.attempt, self.world.chance(), failed.retry_after)
+        wait = wait_before(answer.attempt, self.world.chance(), done.settlement.retry_after)
         if self.world.now() + wait >= live.state.work_until:
             return False
         await asyncio.sleep(wait / 1_000)

@@ -1,6 +1,7 @@
 """A run while this process works on it: its committed state, and what is on its way."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bridle.gateway.outcome import Outcome
@@ -72,6 +73,8 @@ class Live:
     is_closing: bool = False  # its end is being written: nothing begins any more
     is_handed_over: bool = False  # this process ends before the run does: another worker goes on
     unsent: set[CallId] = field(default_factory=set)  # admitted by this process, and not performed yet
+    off: Mapping[ToolName, Millis] = field(default_factory=dict)  # what the model is not offered now, until when
+    is_strained: bool = False  # its tenant is near the end of a budget: time to finish
     party: Party = field(init=False)
 
     def __post_init__(self) -> None:

@@ -56,7 +56,7 @@ class ModelWish:
     """Somebody wants a model asked. `ceiling` is the hold in tokens and money, or None when nobody knows the price."""
 
     request: ModelRequest
-    work: Callable[[Millis], Awaitable[ModelReply]]
+    work: Callable[[CallContext, Millis], Awaitable[ModelReply]]
     ceiling: tuple[int, int, UsdNanos] | None
     cost: Callable[[Usage], UsdNanos]
     purpose: Purpose = Purpose.WORK

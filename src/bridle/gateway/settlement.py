@@ -1,12 +1,13 @@
 """The second half of a call: what it used is paid, the rest goes back, and the journal says how it ended."""
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from functools import lru_cache
 
 from bridle.rules.budget import SHORTEST_WINDOW, Account, period
 from bridle.rules.data import data
-from bridle.rules.events import CallInDoubt, CallSettled, CallVoided, RunHalted
+from bridle.rules.events import CallInDoubt, CallSettled, CallVoided, LadderMoved, RunHalted
+from bridle.rules.health import Health
 from bridle.rules.names import IN_FLIGHT, Amounts, CallId, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import Level, Policy, Window
 from bridle.rules.run import OpenCall, Phase, RunState
@@ -103,10 +104,23 @@ def settle(tx: Transaction, party: Party, settlement: Settlement) -> RunState:
     _give_back(tx, party, opened, settlement)
     if isinstance(ending, CallSettled):
         health = tx.health(party.tenant, settlement.dependency)
-        better = health.answered(ending.at, ending.failure, settlement.retry_after)
-        if better is not health:
-            tx.set_health(party.tenant, settlement.dependency, better)
+        took = Millis(ending.at - opened.at)
+        better = health.answered(ending.at, ending.failure, settlement.retry_after, took)
+        state = moved(tx, party, settlement.dependency, health, better, ending.at)
     return _halted_by(tx, party, opened, ending, state)
+
+
+def moved(
+    tx: Transaction, party: Party, dependency: str, health: Health, better: Health, at: Millis
+) -> RunState:  # fmt: skip
+    """Write the health of a dependency; the run that moves it on the degrade ladder tells so in its journal."""
+    rung = better.rung(at)
+    if rung is not better.told:
+        tx.append(party.run, party.epoch, [LadderMoved(at, dependency, better.told, rung, better.until(at))])
+        better = replace(better, told=rung)
+    if better is not health:
+        tx.set_health(party.tenant, dependency, better)
+    return tx.state(party.run)
 
 
 def _give_back(tx: Transaction, party: Party, opened: OpenCall, settlement: Settlement) -> None:

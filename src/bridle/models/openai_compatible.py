@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bridle.models.chat_errors import MAX_ERROR_BYTES, REFUSED_CODES, failure_of, read_error, retry_after
 from bridle.models.chat_wire import Encoder, OutputLimit, read_reply
 from bridle.models.port import PolicyNotPinned
+from bridle.rules.call import marks
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import MILLIS_PER_SECOND, Millis
 from bridle.rules.prompt import Finish, ModelReply, ModelRequest, is_pinned
@@ -94,7 +95,7 @@ class OpenAICompatible:
             return CallFailed(FailureKind.TIMEOUT, "no time was left to ask the model", happened=False)
         try:
             async with asyncio.timeout(limit / MILLIS_PER_SECOND):
-                return await self._sent(request, headers)
+                return await self._sent(request, headers | marks(request))
         except (TimeoutError, httpx2.TimeoutException):
             return CallFailed(FailureKind.TIMEOUT, f"no complete answer of the model within {limit:,} ms")
         except (httpx2.ConnectError, httpx2.ProxyError, httpx2.UnsupportedProtocol) as error:

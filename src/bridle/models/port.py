@@ -17,6 +17,8 @@ class Model(Protocol):
     async def complete(self, request: ModelRequest, *, timeout: Millis) -> ModelReply:  # noqa: ASYNC109 - a word of the port, kept with asyncio.timeout
         """Ask once; `timeout` bounds everything, the last byte of the answer included, and nothing is retried.
 
+        `request.attempt` and `request.key` are for the far end, see `bridle.rules.call.marks`.
+
         Raises `CallFailed`; its `happened` is False when the far end certainly did no work for this request.
         """
 

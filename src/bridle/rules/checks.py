@@ -9,6 +9,7 @@ from bridle.rules.call import Call, CallKind, Purpose
 from bridle.rules.data import data
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
 from bridle.rules.health import WELL, Condition, Health
+from bridle.rules.ladder import taken_away
 from bridle.rules.looping import is_looping
 from bridle.rules.names import (
     IN_FLIGHT,
@@ -49,6 +50,7 @@ class Snapshot:
     health: Health = WELL
     asks: bool = False  # the policy's rule for this tool wants a person to see these arguments
     consent: Consent | None = None  # what stands of a person's answer
+    tenant: Health = WELL  # where the tenant itself stands on the degrade ladder
     twin: CallId | None = None  # an identical call whose observation may stand for this one
     balances: Mapping[Account, Balance] = field(default_factory=dict)  # shared accounts this call would draw on
 
@@ -120,7 +122,9 @@ def kill_switch(call: Call, seen: Snapshot) -> Objection | None:
 
 
 def dependency_health(call: Call, seen: Snapshot) -> Objection | None:
-    """What is ill is left alone; what asked for time gets it, if the run has it."""
+    """What is ill is left alone; what asked for time gets it, if the run has it. A reuse asks nobody."""
+    if seen.twin is not None:
+        return None
     if seen.health.condition(seen.now) is Condition.OPEN:
         again = max(seen.health.open_until, seen.health.probing_until)
         if call.kind is CallKind.MODEL:
@@ -139,6 +143,13 @@ def dependency_health(call: Call, seen: Snapshot) -> Objection | None:
             return Halt(StopReason.RATE_LIMITED, detail)
         return Deny(StopReason.RATE_LIMITED, detail)
     return None
+
+
+def degraded(call: Call, seen: Snapshot) -> Objection | None:
+    """The lower a far end or a tenant stands on the ladder, the less begins."""
+    if seen.tool is None or seen.twin is not None:
+        return None
+    return taken_away(seen.tool, seen.health, seen.tenant, seen.now)
 
 
 def wrapping_up(call: Call, seen: Snapshot) -> Objection | None:
@@ -262,6 +273,7 @@ CHECKS: tuple[Check, ...] = (
     argument_rules,
     kill_switch,
     dependency_health,
+    degraded,
     wrapping_up,
     looping,
     duplicate,

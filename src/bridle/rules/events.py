@@ -1,11 +1,13 @@
 """What happened, in the past tense: the only things a journal holds, in a union that only grows."""
 
+from collections.abc import Mapping
 from dataclasses import field
 
 from bridle.rules.approval import Answer
 from bridle.rules.call import CallKind, Purpose
 from bridle.rules.data import data
 from bridle.rules.failure import FailureKind
+from bridle.rules.health import Rung
 from bridle.rules.names import (
     Amounts,
     CallId,
@@ -189,6 +191,25 @@ class RunHalted:
 
 
 @data
+class LadderMoved:
+    """A call of this run moved a dependency on the degrade ladder, or its tenant: then `dependency` is empty."""
+
+    at: Millis
+    dependency: str
+    was: Rung
+    now: Rung
+    until: Millis = Millis(0)  # at least; 0 means that nobody knows
+
+
+@data
+class ToolsWithheld:
+    """These tools are not offered to the model any more, until when if that is known; all others are offered again."""
+
+    at: Millis
+    off: Mapping[ToolName, Millis]
+
+
+@data
 class RunStopped:
     """The end, once. `answer` is the digest of the answer or of the partial result."""
 
@@ -213,4 +234,6 @@ Event = (
     | RunResumed
     | RunHalted
     | RunStopped
+    | LadderMoved
+    | ToolsWithheld
 )

@@ -84,7 +84,11 @@ class ToolOffer(NamedTuple):
 
 @data
 class ModelRequest:
-    """One request to a model. `size` bounds its input tokens, `max_output` its output tokens."""
+    """One request to a model. `size` bounds its input tokens, `max_output` its output tokens.
+
+    `attempt` counts from 1, and `key` is the same for every attempt of a call and different for any other call: what
+    a client should send as `X-Bridle-Attempt` and `Idempotency-Key` (`bridle.rules.call.marks`).
+    """
 
     model: str
     messages: tuple[Message, ...]
@@ -93,6 +97,14 @@ class ModelRequest:
     pinned: str
     size: int
     digest: Digest
+    attempt: int = 1
+    key: str = ""
+
+    def marked(self, attempt: int, key: str) -> "ModelRequest":
+        """The same request as one attempt of a call."""
+        return ModelRequest(
+            self.model, self.messages, self.offers, self.max_output, self.pinned, self.size, self.digest, attempt, key
+        )
 
 
 @data

@@ -20,13 +20,16 @@ from bridle.rules.events import (
     CallSettled,
     CallVoided,
     Event,
+    LadderMoved,
     RunHalted,
     RunResumed,
     RunStarted,
     RunStopped,
     RunSuspended,
     StepEntered,
+    ToolsWithheld,
 )
+from bridle.rules.failure import FailureKind
 from bridle.rules.names import (
     ACTIVE_MS,
     BYTES_OBSERVED,
@@ -49,7 +52,15 @@ from bridle.rules.stop import StopNote, StopReason, strongest
 
 REMEMBERED = 12  # results that looping is judged by: three repeats of a cycle of four
 RETRIES_OF_A_RUN = 3  # so that N calls send at most N + 3
+MISSING_AT_MOST = 16  # names of what was not available
 REUSED = Digest("=")  # the result of a call that another one's observation answered
+
+
+# What a run had to do without: calls that failed like this, and calls that were refused for this.
+_NOT_THERE = frozenset({
+    FailureKind.UNAVAILABLE, FailureKind.TIMEOUT, FailureKind.RATE_LIMITED, FailureKind.CRASHED,
+})  # fmt: skip
+_UNAVAILABLE = frozenset({StopReason.TOOL_UNAVAILABLE, StopReason.MODEL_UNAVAILABLE, StopReason.RATE_LIMITED})
 
 
 class Phase(StrEnum):
@@ -128,6 +139,8 @@ class RunState:
     suspended_at: Millis = Millis(0)
     is_tainted: bool = False
     has_read_private: bool = False
+    missing: tuple[ToolName, ...] = ()  # was not available, and no later call of it came to something
+    withheld: tuple[ToolName, ...] = ()  # is not offered to the model now
     halt: StopNote | None = None
     stop: StopNote | None = None
 
@@ -230,6 +243,11 @@ def apply(state: RunState | None, event: Event) -> RunState:
         case RunHalted():
             halted = StopNote(event.reason, event.detail)
             return state.with_(seq=state.seq + 1, last_at=event.at, phase=Phase.HALTED, halt=halted)
+        case LadderMoved():
+            return state.with_(seq=state.seq + 1, last_at=event.at)
+        case ToolsWithheld():
+            off = tuple(event.off)
+            return state.with_(seq=state.seq + 1, last_at=event.at, withheld=off, missing=_missing(state.missing, *off))
         case RunStopped():
             stopped = StopNote(event.reason, event.detail)
             return state.with_(seq=state.seq + 1, last_at=event.at, phase=Phase.STOPPED, stop=stopped, finalise={},
@@ -310,7 +328,11 @@ def _settled(state: RunState, event: CallSettled) -> RunState:
         result = Digest("") if event.failure else event.result
         progress = Progress(call.tool, call.args, result, call.turn, call.effect is Effect.WRITE)
         recent = _remember(state, progress)
-    usable = event.failure is None
+    usable, missing = event.failure is None, state.missing
+    if usable and missing:
+        missing = tuple([name for name in missing if name != call.tool])
+    elif event.failure in _NOT_THERE:
+        missing = _missing(missing, call.tool)
     return _closed(
         state,
         event.call,
@@ -318,6 +340,7 @@ def _settled(state: RunState, event: CallSettled) -> RunState:
         seq=state.seq + 1,
         last_at=event.at,
         recent=recent,
+        missing=missing,
         is_tainted=state.is_tainted or (usable and event.source is Source.UNTRUSTED),
         has_read_private=state.has_read_private or (usable and event.confidentiality is Confidentiality.PRIVATE),
     )
@@ -334,7 +357,12 @@ def _refused(state: RunState, event: CallRefused) -> RunState:
         refusals=state.refusals + counted,
         refused_turn=event.turn,
         refused_tools=(*tools, event.tool)[-REMEMBERED:] if counted else tools,
+        missing=_missing(state.missing, event.tool) if event.reason in _UNAVAILABLE else state.missing,
     )
+
+
+def _missing(known: tuple[ToolName, ...], *more: ToolName) -> tuple[ToolName, ...]:
+    return tuple(dict.fromkeys((*known, *more)))[:MISSING_AT_MOST]
 
 
 def _open(state: RunState, call: CallId) -> OpenCall:
@@ -368,9 +396,14 @@ def _remember(state: RunState, progress: Progress) -> tuple[Progress, ...]:
 
 
 def ending(state: RunState, wanted: StopNote) -> StopNote:
-    """With which stop a run really ends: a halt and a write in doubt speak before what the flow wanted to say."""
+    """With which stop a run really ends: a halt and a write in doubt speak before what the flow wanted to say.
+
+    What it answered without something that was not available is said to be that.
+    """
     if state.in_doubt:
         detail = {"tool": ", ".join(dict.fromkeys(state.in_doubt.values())), "calls": ", ".join(state.in_doubt)}
         doubt = StopNote(StopReason.WRITE_IN_DOUBT, detail)
         return strongest([doubt, *([state.halt] if state.halt else [])])
+    if state.halt is None and wanted.reason is StopReason.OK and state.missing:
+        return StopNote(StopReason.OK_DEGRADED, {"missing": ", ".join(state.missing)})
     return state.halt or wanted

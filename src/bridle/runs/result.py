@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bridle.rules.names import ACTIVE_MS, TOOL_CALLS, Millis, RunId, Unit
+from bridle.rules.names import ACTIVE_MS, TOOL_CALLS, Millis, RunId, ToolName, Unit
 from bridle.rules.run import RunState
 from bridle.rules.stop import Status, StopNote
 from bridle.rules.strict_json import Json
@@ -16,7 +16,8 @@ class RunResult:
     """The end of a run, or its state while it waits (`stop` is None then).
 
     `spent` is in whole units by name (`usd_nano`, `tokens_in`, `tokens_out`, `model_calls`, `tool_calls`, `steps`,
-    `active_ms`, ...). `head` is the end of the run's hash chain, as hex.
+    `active_ms`, ...). `head` is the end of the run's hash chain, as hex. `missing` names the tools and models that were
+    not available when the run wanted them, and of which no later call came to something.
     """
 
     run_id: RunId
@@ -28,6 +29,7 @@ class RunResult:
     head: str
     approval: str | None = None
     until: Millis | None = None
+    missing: tuple[ToolName, ...] = ()
 
     @property
     def tool_calls(self) -> int:
@@ -44,6 +46,7 @@ class RunResult:
         found["answer" if self.status is Status.OK else "partial"] = (
             self.answer if self.status is Status.OK else self.partial
         )
+        found["missing"] = list(self.missing)
         if self.approval is not None:
             found |= {"approval": self.approval, "until": self.until}
         return {**found, "spent": {str(unit): used for unit, used in self.spent.items()}, "head": self.head}
@@ -65,6 +68,7 @@ def result_of(recorded: Recorded, said: bytes | None) -> RunResult:
         head=recorded.head.hex(),
         approval=f"{state.run}/{waiting.call}" if waiting is not None else None,
         until=waiting.until if waiting is not None else None,
+        missing=state.missing,
     )
 
 

@@ -115,11 +115,12 @@ class Run:
         live = self._live
         sent, ceiling = clamped(seat, request, live.state, live.node.limits, purpose)
 
-        def work(left: Millis) -> Awaitable[ModelReply]:
+        def work(call: CallContext, left: Millis) -> Awaitable[ModelReply]:
+            marked = sent.marked(call.attempt, call.key)
             if perform is not None:
-                return perform(sent, left)
+                return perform(marked, left)
             assert seat.model is not None
-            return seat.model.complete(sent, timeout=left)
+            return seat.model.complete(marked, timeout=left)
 
         cost = seat.price.cost if seat.price is not None else _no_price
         (outcome,) = await self._gateway.call(
@@ -131,8 +132,8 @@ class Run:
 
     @property
     def wraps_up(self) -> bool:
-        """Whether 80 % of any limit is used: time to finish."""
-        return wraps_up(self._live.state, self._live.node.limits, self.now())
+        """Whether 80 % of any limit, or 95 % of a window of the tenant's, is used: time to finish."""
+        return self._live.is_strained or wraps_up(self._live.state, self._live.node.limits, self.now())
 
     # For the investigation and the runner
 
@@ -163,12 +164,26 @@ class Run:
         """The messenger of a halt. The first halt wins over what came of it."""
         return Stop(self._live.state.halt or note, partial)
 
+    def allowed(self, tools: tuple[ToolName, ...]) -> tuple[ToolOffer, ...]:
+        """Which of these the policy allows."""
+        return self._gateway.toolbox.offers(self._live.node, tools)
+
     def offered(self, tools: tuple[ToolName, ...], *, finishing: bool = False) -> tuple[ToolOffer, ...]:
-        """Which of these a model is shown: the allowed ones, and nothing expensive when it is time to finish."""
-        shown = tools
+        """Which of these a model is shown: the allowed ones that are not off, and nothing expensive at the end.
+
+        What is off is in `off` from then on, and in the journal with the next call.
+        """
+        live = self._live
+        live.off = self._gateway.off(live, tools)
+        shown = tuple([tool for tool in tools if tool not in live.off]) if live.off else tools
         if finishing:
-            shown = tuple(tool for tool in tools if not self._gateway.is_expensive(self._live, tool))
-        return self._gateway.toolbox.offers(self._live.node, shown)
+            shown = tuple(tool for tool in shown if not self._gateway.is_expensive(live, tool))
+        return self.allowed(shown)
+
+    @property
+    def off(self) -> Mapping[ToolName, Millis]:
+        """The tools that the last `offered` left out because they are taken away, and until when; 0 if nobody knows."""
+        return self._live.off
 
     @property
     def limits(self) -> Limits:

@@ -156,6 +156,12 @@ class Store(Protocol):
     def balances(self) -> dict[Account, Balance]:
         """Every shared account."""
 
+    def health(self, tenant: TenantId, dependency: str) -> Health:
+        """What this tenant has seen of a dependency, as of the last commit."""
+
+    def healths(self) -> dict[tuple[TenantId, str], Health]:
+        """What every tenant has seen of every dependency."""
+
     def policy(self, digest: Digest) -> bytes | None:
         """The canonical bytes of a policy that some run was governed by."""
 

@@ -14,7 +14,7 @@ from bridle.rules.approval import Answer, Asked
 from bridle.rules.budget import Account
 from bridle.rules.call import CallKind
 from bridle.rules.failure import BridleError
-from bridle.rules.health import Health
+from bridle.rules.health import Health, Rung
 from bridle.rules.names import CallId, Effect, Unit
 from bridle.rules.policy import KillLevel, Level, Window
 from bridle.rules.run import OpenCall, Phase, Progress, RunState
@@ -75,6 +75,7 @@ def decode(body: bytes) -> events.Event:
 _PLAIN = tuple(
     item.name for item in fields(RunState) if item.name not in ("open_calls", "recent", "halt", "stop", "asked")
 )
+_TUPLES = ("refused_tools", "missing", "withheld")
 _plain_values = attrgetter(*_PLAIN)
 _open_values = attrgetter(*(item.name for item in fields(OpenCall)))
 _asked_values = attrgetter(*(item.name for item in fields(Asked)))
@@ -95,7 +96,8 @@ def decode_state(body: bytes) -> RunState:
         plain, opened, recent, halt, stop, asked = json.loads(body)
         known = dict(zip(_PLAIN, plain, strict=True))
         known["phase"] = Phase(known["phase"])
-        known["refused_tools"] = tuple(known["refused_tools"])
+        for name in _TUPLES:
+            known[name] = tuple(known[name])
         return RunState(
             **known,
             open_calls={CallId(call): _open_call(row) for call, row in opened.items()},
@@ -118,15 +120,23 @@ def _asked(row: list[object]) -> Asked:
     return Asked(call, tool, binding, asked_at, until, Answer(answer) if answer else None, *said)  # type: ignore[arg-type]  # read back as written
 
 
+_health_values = attrgetter(*(item.name for item in fields(Health)))
+_RUNGS = tuple(place for place, enum in _enums(Health) if enum is Rung)
+
+
 def encode_health(health: Health) -> bytes:
-    """Health as a JSON array."""
-    return _encode([getattr(health, item.name) for item in fields(Health)])
+    """Health as a JSON array. New fields come last."""
+    return _encode(_health_values(health))
 
 
 def decode_health(body: bytes) -> Health:
     """Health again. Raises BadRow."""
     try:
-        return Health(*json.loads(body))
+        values = json.loads(body)
+        for place in _RUNGS:
+            if place < len(values):
+                values[place] = Rung(values[place])
+        return Health(*values)
     except (ValueError, TypeError) as error:
         raise BadRow(f"this is no health of bridle: {body[:80]!r}") from error
 

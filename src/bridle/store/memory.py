@@ -135,6 +135,14 @@ class MemoryStore:
         known = self._accounts.items()
         return {a: Balance(0, b.settled, b.reserved) for a, b in known if a.unit != IN_FLIGHT}
 
+    def health(self, tenant: TenantId, dependency: str) -> Health:
+        """The health of a dependency."""
+        return self._healths.get((tenant, dependency), WELL)
+
+    def healths(self) -> dict[tuple[TenantId, str], Health]:
+        """Every health."""
+        return dict(self._healths)
+
     def policy(self, digest: Digest) -> bytes | None:
         """The canonical bytes of a policy."""
         return self._policies.get(digest)

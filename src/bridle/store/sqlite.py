@@ -283,6 +283,22 @@ class SqliteStore:
             rows = [row for worker in gone for row in db.execute(SQL["select_driven"], (worker, now, limit)).fetchall()]
         return [codec.decode_state(state) for (state,) in rows[:limit]]
 
+    def health(self, tenant: TenantId, dependency: str) -> Health:
+        """The health of a dependency; asked before every request to a model, so mostly answered from memory."""
+        cached = self._healths.get((tenant, dependency))
+        if cached is None:
+            with self._looking() as db:
+                row = db.execute(SQL["select_health"], (tenant, dependency)).fetchone()
+            found = codec.decode_health(row[0]) if row is not None else WELL
+            cached = found if self.read_only else self._healths.setdefault((tenant, dependency), found)
+        return cached
+
+    def healths(self) -> dict[tuple[TenantId, str], Health]:
+        """Every health."""
+        with self._looking() as db:
+            rows = db.execute(SQL["select_healths"]).fetchall()
+        return {(TenantId(tenant), dependency): codec.decode_health(body) for tenant, dependency, body in rows}
+
     def policy(self, digest: Digest) -> bytes | None:
         """The canonical bytes of a policy."""
         with self._looking() as db:

@@ -20,6 +20,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from ssl import CertificateError, SSLContext
 from typing import TYPE_CHECKING, NoReturn
 
+from bridle.rules.call import Attempted, marks
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import MILLIS_PER_SECOND, Confidentiality, Effect, Millis, Source
 from bridle.tools.addresses import forbidden
@@ -121,23 +122,25 @@ class Fetcher:
         self._ports = ports
         self._tls: SSLContext | None = None
 
-    async def get(self, url: str) -> Page:
+    async def get(self, url: str, *, call: Attempted | None = None) -> Page:
         """The page at `url`, as text. Raises `CallFailed` with the kind of what went wrong.
+
+        The far end is told which attempt of the `call` it is.
 
         429 is rate_limited and 5xx unavailable, both with Retry-After where the answer has it; 401 and 403 are
         credentials, any other 4xx is rejected, as are addresses that are not public and content that is not text.
         """
         try:
             async with asyncio.timeout(self._timeout_ms / MILLIS_PER_SECOND):
-                return await self._follow(url)
+                return await self._follow(url, marks(call) if call is not None else {})
         except TimeoutError:
             said = f"No complete answer within {self._timeout_ms} ms."
             raise CallFailed(FailureKind.TIMEOUT, said) from None
 
-    async def _follow(self, url: str) -> Page:
+    async def _follow(self, url: str, marked: Mapping[str, str]) -> Page:
         for _ in range(MAX_REDIRECTS + 1):
             target = parse(url, schemes=self._schemes, ports=self._ports)
-            answer = await self._ask(target, await self._addresses(target))
+            answer = await self._ask(target, await self._addresses(target), marked)
             if isinstance(answer, Page):
                 return answer
             url = answer
@@ -166,7 +169,7 @@ class Fetcher:
             _refuse(f"{target.host[:80]} has {len(addresses)} addresses, not 1 to {MAX_ADDRESSES}")
         return addresses
 
-    async def _ask(self, target: Target, addresses: Sequence[Address]) -> Page | str:
+    async def _ask(self, target: Target, addresses: Sequence[Address], marked: Mapping[str, str]) -> Page | str:
         """The page, or the URL that it redirects to."""
         import httpx2
 
@@ -174,7 +177,7 @@ class Fetcher:
             self._tls = httpx2.create_ssl_context()
         try:
             async with httpx2.AsyncHTTPTransport(verify=self._tls, trust_env=False, retries=0) as transport:
-                response = await self._connect(transport, target, addresses)
+                response = await self._connect(transport, target, addresses, marked)
                 try:
                     return await self._judge(target, response)
                 finally:
@@ -189,7 +192,11 @@ class Fetcher:
             raise _unavailable(f"the connection to {target.host[:80]} failed") from failure
 
     async def _connect(
-        self, transport: "httpx2.AsyncHTTPTransport", target: Target, addresses: Sequence[Address]
+        self,
+        transport: "httpx2.AsyncHTTPTransport",
+        target: Target,
+        addresses: Sequence[Address],
+        marked: Mapping[str, str],
     ) -> "httpx2.Response":
         """Send the request to the first of `addresses` that takes the connection."""
         import httpx2
@@ -199,7 +206,7 @@ class Fetcher:
         last = addresses[:TRIED_ADDRESSES][-1]
         for address in addresses[:TRIED_ADDRESSES]:
             url = httpx2.URL(scheme=target.scheme, host=str(address), port=target.port, raw_path=target.path.encode())
-            headers = {"host": target.authority, **_HEADERS}
+            headers = {"host": target.authority, **_HEADERS, **marked}
             try:
                 return await transport.handle_async_request(
                     httpx2.Request("GET", url, headers=headers, extensions=extensions)
@@ -267,7 +274,7 @@ def _failed(status: int, headers: Mapping[str, str]) -> CallFailed:
 def _retry_after(headers: Mapping[str, str]) -> Millis | None:
     """Retry-After in milliseconds, capped (RFC 9110, section 10.2.3); a date counts from the answer's own Date."""
     said = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", said):
+    if re.fullmatch(r"[0-9]{1,12}", said):
         seconds = int(said)
     else:
         then, now = _date(said), _date(headers.get("date", ""))

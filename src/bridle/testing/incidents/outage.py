@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from bridle.rules.names import MILLIS_PER_SECOND, Millis
 from bridle.rules.prompt import Finish, Message, ModelReply, ModelRequest, Role, ToolUse, Usage
-from bridle.rules.stop import Status
+from bridle.rules.stop import StopNote, StopReason
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
 from bridle.testing.incidents.house import House, OpenHouse
@@ -21,7 +21,7 @@ POLICY = Path(__file__).with_name("outage.yaml")
 BROWSER = "browser.open"
 
 # The day: a request every 20 minutes from 08:00 to 20:00, which is 36; the vendor is down from 09:50 to 13:50, which
-# hits 12 of them. A user who has no answer presses again after 90 s and after 180 s.
+# hits 12 of them. A user who has no answer, or one without the prices, presses again after 90 s and after 180 s.
 HOUR_S = 3_600
 OPENS_AT = Millis(START + 8 * HOUR_S * MILLIS_PER_SECOND)  # Unix milliseconds
 REQUESTS, EVERY_S = 36, 20 * 60
@@ -166,7 +166,7 @@ def outage_bounded(open_house: OpenHouse) -> Bounded:
             async def press(number: int) -> RunResult:
                 return await house.run(flow, {"question": task_of(number)}, by=f"user-{number}")
 
-            results = await _day(press, lambda result: result.status is Status.OK)
+            results = await _day(press, lambda result: result.stop == StopNote(StopReason.OK))
             seconds = round(loop.time())
         told = told_of(results)
         ends = Counter(told.stops).elements()
