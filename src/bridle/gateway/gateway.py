@@ -7,10 +7,11 @@ from contextlib import suppress
 
 from bridle.gateway.admission import Admission, Verdict
 from bridle.gateway.attempt import attempt, ended_early, failure_of, permit_for, unsent
+from bridle.gateway.doubt import cleared
 from bridle.gateway.live import Live
 from bridle.gateway.outcome import Outcome, Refusal
 from bridle.gateway.proposal import Proposal, Wish, propose
-from bridle.gateway.recall import recall
+from bridle.gateway.recall import recall, replayed
 from bridle.gateway.retry import may_retry, wait_before
 from bridle.gateway.seats import Seats
 from bridle.gateway.settlement import Settlement, bulkhead, settle
@@ -55,18 +56,18 @@ class Gateway:
         new = [proposal for proposal, past in zip(proposals, known, strict=True) if past is None]
         if not new:
             return [past for past in known if past is not None]
-        answers = await self._admit(live, new)
+        answers = await self.admit(live, new)
         try:
-            fresh = await together([self._answered(live, p, answer) for p, answer in zip(new, answers, strict=True)])
+            fresh = await together([self.answered(live, p, answer) for p, answer in zip(new, answers, strict=True)])
         finally:
             self._drop_unsent(live, new, answers)
         outcomes = iter(fresh)
         return [next(outcomes) if past is None else past for past in known]
 
-    async def _admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
+    async def admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
         """One transaction: what is pending is settled, then every proposal is decided."""
         pending = tuple(live.pending)
-        admission = Admission(live, proposals, self.world.now(), pending, attempt, self._overran)
+        admission = Admission(live, proposals, self.world.now(), pending, attempt, self._overran, self.world.fresh)
         try:
             answers, live.state = await self.store.transact(admission)
         except asyncio.CancelledError:  # it is committed all the same, and nobody will perform what it admitted
@@ -78,19 +79,22 @@ class Gateway:
                 took_off(live, answer.call, proposal, answer.at)
         return answers
 
-    async def _answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome:
+    async def answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome:
+        """What comes of a decision: the outcome of a call that is admitted, or the refusal."""
         while isinstance(answer.answer, Later):  # ends at the run's deadline: from then on the answer is a halt
             await self._wait(live, proposal, answer.answer)
-            (answer,) = await self._admit(live, [proposal], answer.attempt)
+            (answer,) = await self.admit(live, [proposal], answer.attempt)
         match answer.answer:
             case Admit():
                 return await self._carried_out(live, proposal, answer)
+            case Reuse(of=of, run=run) if run:
+                return replayed(self.store, proposal, run, of)
             case Reuse(of=of):
                 outcome = await twin_of(live, proposal, of)
                 if outcome is not None:
                     return outcome
-                (again,) = await self._admit(live, [proposal])  # nothing was left of it a moment later
-                return await self._answered(live, proposal, again)
+                (again,) = await self.admit(live, [proposal])  # nothing was left of it a moment later
+                return await self.answered(live, proposal, again)
             case Hold(rule=rule):
                 detail = {"tool": proposal.tool, "rule": rule}
                 return Refusal(proposal.tool, StopReason.POLICY_DENIED, detail, halts=live.state.halt is not None)
@@ -114,9 +118,12 @@ class Gateway:
             outcome = done.outcome
             if done.settlement.overran:
                 self._overran.add(proposal.tool)
-            if done.failed is not None and await self._goes_again(live, proposal, answer, done.failed):
-                (again,) = await self._admit(live, [proposal], answer.attempt + 1)
-                outcome = await self._answered(live, proposal, again)
+            if proposal.is_write:
+                await self.settle(live)
+                outcome = await cleared(self, live, proposal, answer, done)
+            elif done.failed is not None and await self._goes_again(live, proposal, answer, done.failed):
+                (again,) = await self.admit(live, [proposal], answer.attempt + 1)
+                outcome = await self.answered(live, proposal, again)
             elif self._rides(live, proposal):
                 self._riding[live.run] = live
             else:
@@ -226,7 +233,7 @@ class Gateway:
 
     async def _goes_again(self, live: Live, proposal: Proposal, answer: Verdict, failed: CallFailed) -> bool:
         """Whether there is to be another attempt; waits as long as it takes before it."""
-        if not failed.kind.is_transient or proposal.is_write:
+        if not failed.kind.is_transient:
             return False
         await self.settle(live)
         health: Health = await self.store.transact(lambda tx: tx.health(live.tenant, proposal.dependency))

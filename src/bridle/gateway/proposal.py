@@ -5,6 +5,7 @@ from dataclasses import field
 
 from bridle.gateway.cleaning import clean
 from bridle.gateway.context import CallContext
+from bridle.gateway.keys import business_key
 from bridle.gateway.live import Live, memory_args
 from bridle.gateway.schemas import Schema
 from bridle.gateway.toolbox import Ruled, Toolbox
@@ -83,6 +84,7 @@ class Proposal:
     kept_args: bytes = b""
     misfit: str = ""
     broken_rule: str = ""
+    key: str = ""  # of a write that could be performed: under it, it takes effect at most once
 
     @property
     def is_write(self) -> bool:
@@ -119,12 +121,14 @@ def _propose_tool(wish: ToolWish, live: Live, toolbox: Toolbox) -> Proposal:
         misfit = _first_error(ruled.declared.takes, arguments)
         broken_rule = _first_error(ruled.rule, arguments) if ruled.rule is not None else ""
     args = keyed(live.salt, kept)
+    ordinal = live.next_ordinal(CallKind.TOOL, tool, args)
+    is_write = ruled is not None and ruled.tool.effect is Effect.WRITE and not misfit
     return Proposal(
         wish=wish,
         kind=CallKind.TOOL,
         tool=tool,
         args=args,
-        ordinal=live.next_ordinal(CallKind.TOOL, tool, args),
+        ordinal=ordinal,
         turn=live.turn,
         hold=_tool_hold(tool, ruled, is_step=live.loop == "attach" and live.asked == 0),
         ruled=ruled,
@@ -132,7 +136,16 @@ def _propose_tool(wish: ToolWish, live: Live, toolbox: Toolbox) -> Proposal:
         kept_args=kept,
         misfit=misfit,
         broken_rule=broken_rule,
+        key=_key(live, ruled, arguments, args, ordinal) if is_write and ruled is not None else "",
     )
+
+
+def _key(live: Live, ruled: Ruled, arguments: dict[str, Json], args: Digest, ordinal: int) -> str:
+    """What a write is known by: its business key, or else the place of this call in its run."""
+    tool = ruled.tool
+    if tool.key:
+        return business_key(tool.key, arguments)
+    return f"{live.run}/{live.state.entered}/{tool.name}/{args}/{ordinal}"
 
 
 def _legible(name: str) -> ToolName:

@@ -7,6 +7,7 @@ from bridle.rules.budget import Account, Balance, first_short, until
 from bridle.rules.call import Call, CallKind, Purpose
 from bridle.rules.data import data
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
+from bridle.rules.effect import Claim, meant
 from bridle.rules.health import WELL, Condition, Health
 from bridle.rules.looping import is_looping
 from bridle.rules.names import (
@@ -48,6 +49,12 @@ class Snapshot:
     health: Health = WELL
     twin: CallId | None = None  # an identical call whose observation may stand for this one
     balances: Mapping[Account, Balance] = field(default_factory=dict)  # shared accounts this call would draw on
+    claim: Claim | None = None  # of a write: what stands under its key
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether something that was recorded answers the call, so that nothing is performed."""
+        return self.twin is not None or (self.claim is not None and self.claim.is_replay)
 
 
 Check = Callable[[Call, Snapshot], Objection | None]
@@ -150,7 +157,9 @@ def looping(call: Call, seen: Snapshot) -> Objection | None:
 
 
 def duplicate(call: Call, seen: Snapshot) -> Objection | None:
-    """An identical read is answered by the one before it."""
+    """An identical read is answered by the one before it; a write takes effect once under its key."""
+    if seen.claim is not None:
+        return meant(seen.claim)
     return Reuse(seen.twin) if seen.twin is not None else None
 
 
@@ -160,7 +169,7 @@ def budget(call: Call, seen: Snapshot) -> Objection | None:
     The finalise call may use what was reserved for it, and no more. An empty shared account is said before anything
     else, because it halts more than this run.
     """
-    if seen.twin is not None:
+    if seen.is_answered:
         return None  # a reuse holds nothing
     shared = _over_shared(call, seen)
     if isinstance(shared, Halt):
@@ -240,9 +249,9 @@ def _over_shared(call: Call, seen: Snapshot) -> Objection | None:
 
 
 def approval(call: Call, seen: Snapshot) -> Objection | None:
-    """Writes wait for a person, unless the policy says otherwise."""
+    """Writes wait for a person, unless the policy says otherwise; a receipt that is there already waits for nobody."""
     if seen.tool is not None and seen.tool.effect is Effect.WRITE and seen.policy.require_approval:
-        return Hold("approval_required")
+        return None if seen.is_answered else Hold("approval_required")
     return None
 
 

@@ -12,6 +12,7 @@ from bridle.rules.events import (
     CallAdmitted,
     CallInDoubt,
     CallRefused,
+    CallResolved,
     CallReused,
     CallSettled,
     CallVoided,
@@ -175,8 +176,9 @@ def apply(state: RunState | None, event: Event) -> RunState:
             return _settled(state, event)
         case CallReused():
             progress = Progress(event.tool, event.args, REUSED, event.turn)
+            seen = _labelled(state, event) if event.run else {}
             return state.with_(
-                seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, recent=_remember(state, progress)
+                seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, recent=_remember(state, progress), **seen
             )
         case CallRefused():
             return _refused(state, event)
@@ -187,6 +189,8 @@ def apply(state: RunState | None, event: Event) -> RunState:
             doubts = {**state.in_doubt, event.call: opened.tool}
             paid = _paid(opened.hold)
             return _closed(state, event.call, paid, seq=state.seq + 1, last_at=event.at, in_doubt=doubts)
+        case CallResolved():
+            return _resolved(state, event)
         case StepEntered():
             return _entered(state, event)
         case RunResumed():
@@ -273,6 +277,23 @@ def _settled(state: RunState, event: CallSettled) -> RunState:
         is_tainted=state.is_tainted or (usable and event.source is Source.UNTRUSTED),
         has_read_private=state.has_read_private or (usable and event.confidentiality is Confidentiality.PRIVATE),
     )
+
+
+def _resolved(state: RunState, event: CallResolved) -> RunState:
+    """A doubt is over. What becomes known after the end of a run does not change how long the run took."""
+    if event.call not in state.in_doubt:
+        raise JournalBroken(f"{event.call} is not in doubt")
+    rest = {call: tool for call, tool in state.in_doubt.items() if call != event.call}
+    last_at = state.last_at if state.phase is Phase.STOPPED else event.at
+    return state.with_(seq=state.seq + 1, last_at=last_at, in_doubt=rest, **_labelled(state, event))
+
+
+def _labelled(state: RunState, event: CallResolved | CallReused) -> dict[str, bool]:
+    """What a receipt that the run is given makes of its labels."""
+    return {
+        "is_tainted": state.is_tainted or event.source is Source.UNTRUSTED,
+        "has_read_private": state.has_read_private or event.confidentiality is Confidentiality.PRIVATE,
+    }
 
 
 def _refused(state: RunState, event: CallRefused) -> RunState:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from bridle.rules.failure import BridleError
 from bridle.store.statements import SQL
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class StoreUnusable(BridleError):

@@ -6,9 +6,10 @@ from typing import Protocol
 
 from bridle.rules.budget import Account, Balance
 from bridle.rules.data import data
+from bridle.rules.effect import Intent
 from bridle.rules.events import Event, RunResumed, RunStarted
 from bridle.rules.health import Health
-from bridle.rules.names import Digest, Millis, RunId, TenantId
+from bridle.rules.names import Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import KillLevel
 from bridle.rules.run import Phase, RunState, apply, fold
 from bridle.store import chain, codec
@@ -33,6 +34,12 @@ class Committed(Protocol):
     def load_switch(self, tenant: TenantId) -> KillLevel:
         """The kill level of a tenant."""
 
+    def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
+        """The write under a key."""
+
+    def load_unresolved(self, run: RunId) -> list[Intent]:
+        """The writes of a run that are open or in doubt."""
+
 
 @data
 class Stored:
@@ -45,6 +52,7 @@ class Stored:
     key: RunKey | None = None  # of a run that is new
 
 
+IntentKey = tuple[TenantId, ToolName, str]
 Line = tuple[RunId, int, bytes, bytes, str | None, bytes | None]  # run, seq, body, hash, and a payload with its name
 
 
@@ -58,6 +66,7 @@ class Work:
     accounts: dict[Account, Balance] = field(default_factory=dict)
     healths: dict[tuple[TenantId, str], Health] = field(default_factory=dict)
     policies: dict[Digest, bytes] = field(default_factory=dict)
+    intents: dict[IntentKey, Intent] = field(default_factory=dict)
 
     def start(self, event: RunStarted, key: RunKey, salt: bytes) -> RunState:
         """Open the journal of a new run with its first event."""
@@ -141,6 +150,20 @@ class Work:
     def keep_policy(self, digest: Digest, canonical: bytes) -> None:
         """Keep a policy under its digest, once."""
         self.policies[digest] = canonical
+
+    def intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
+        """The write under a key; None when it was never claimed."""
+        own = self.intents.get((tenant, tool, key))
+        return own if own is not None else self.committed.load_intent(tenant, tool, key)
+
+    def set_intent(self, intent: Intent) -> None:
+        """Claim its key, or say how far its write has come."""
+        self.intents[intent.tenant, intent.tool, intent.key] = intent
+
+    def unresolved(self, run: RunId) -> list[Intent]:
+        """The writes of a run that are open or in doubt."""
+        known = {(i.tenant, i.tool, i.key): i for i in self.committed.load_unresolved(run)} | self.intents
+        return [intent for intent in known.values() if intent.run == run and intent.is_unresolved]
 
     def _stored(self, run: RunId) -> Stored:
         own = self.runs.get(run)
