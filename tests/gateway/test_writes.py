@@ -69,7 +69,9 @@ class FarEnd:
                 self.took(key, order, amount)
                 raise RuntimeError("a bug behind the request")
             case "slow":
-                await asyncio.sleep(5)
+                answered = asyncio.Event()
+                asyncio.get_running_loop().call_later(5, answered.set)
+                await answered.wait()
                 return self.took(key, order, amount)
             case "nothing usable":
                 self.took(key, order, amount)
