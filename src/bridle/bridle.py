@@ -351,7 +351,7 @@ class Bridle(BlockingTwins):
                 with suppress(BridleError):
                     policy = self._charter.kept(self.store, state.run)
                     lost = await journey.take_over(self.store, self._world, state.run, policy)
-                    await journey.close_run(self.store, self._world, lost, StopNote(StopReason.WORKER_LOST), None)
+                    await self.runner.end_lost(lost)
             elif (state.name, state.version) in self._flows:
                 with suppress(BridleError):  # one run that cannot go on keeps no house shut; `bridle doctor` names it
                     await self._resume(state)

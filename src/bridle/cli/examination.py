@@ -86,6 +86,7 @@ def _store(path: Path, most: int, books: Books) -> Iterator[Finding]:
             known = ids(path, limit=most + 1)
             yield Finding("store", State.WELL, f"{path}: schema {SCHEMA}, {_number(len(known), most)}.")
             yield _writer(path)
+            yield from _doubts(store)
             yield from _journals(store, known[:most], books)
             if len(known) <= most:
                 yield _accounts(store, books, path)
@@ -119,6 +120,13 @@ def _writer(path: Path) -> Finding:
         text = f"Whether a process writes this store, this user may not see: {path}.lock is closed to it."
         return Finding("lock", State.NOTE, text, "Look as the user who runs it.")
     return Finding("lock", State.WELL, "No process writes this store now.")
+
+
+def _doubts(store: SqliteStore) -> Iterator[Finding]:
+    found = store.doubts()
+    if found:
+        text = f"{counted(len(found), 'write')} may have taken effect, and nobody knows."
+        yield Finding("doubts", State.NOTE, text, "`bridle doubts` lists them, `bridle resolve` settles them.")
 
 
 def _journals(store: SqliteStore, runs: list[RunId], books: Books) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from traceback import format_exception, format_exception_only
 
@@ -94,6 +95,13 @@ class Runner:
             await enter(self._gateway.store, self._gateway.world, live, entry)
             if live.state.phase is not Phase.OPEN:
                 raise Stop(live.state.stop or live.state.halt or OK)
+
+    async def end_lost(self, live: Live) -> Ended:
+        """The end of a run whose loop is gone: its writes are looked after, and nothing else is."""
+        if live.state.in_doubt:
+            with suppress(Exception):  # whatever it was, the run has its end
+                await recover(self._gateway, live)
+        return await self.close(live, Ended(StopNote(StopReason.WORKER_LOST)))
 
     async def _recover(self, live: Live) -> None:
         """The writes of a process that died; the step is given what came of them, as of its other calls."""
