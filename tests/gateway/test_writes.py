@@ -1,164 +1,35 @@
-"""A write takes effect once under its key, whatever is lost, late, doubled or denied; the far end keeps the count."""
+"""A write takes effect once, whatever is lost, late or denied on its way; the far end keeps the count."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import TypeVar
 
 import pytest
 
 from bridle.bridle import Bridle
-from bridle.gateway.context import CallContext
-from bridle.gateway.labels import Labels
-from bridle.gateway.outcome import Observation, Outcome, Refusal
-from bridle.rules.effect import Intent, IntentStatus
+from bridle.gateway.outcome import Refusal
+from bridle.rules.effect import IntentStatus
+from bridle.rules.events import CallAdmitted, CallInDoubt, CallResolved
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import TenantId, ToolName
-from bridle.rules.policy import Limits, Policy
-from bridle.rules.stop import StopReason
-from bridle.runs.run import Run
+from bridle.rules.policy import Limits
+from bridle.store.memory import MemoryStore
 from bridle.testing.virtual_time import VirtualLoop
-from tests.gateway.house import allowing, asking, virtually
+from tests.gateway.far_end import (
+    CLASSES,
+    DONE,
+    DOUBT,
+    LONG,
+    C,
+    FarEnd,
+    N,
+    R,
+    one,
+    receipt,
+    row,
+    single,
+    told,
+)
+from tests.gateway.house import allowing, asking, at, journal
 
-T = TypeVar("T")
-R = StopReason
-LONG = Limits(max_seconds=900, max_tool_calls=50)
-LOST = CallFailed(FailureKind.TIMEOUT, "no answer")
-CLASSES = ("key", "natural", "none")
-
-
-@dataclass
-class FarEnd:
-    """The oracle: what the outside world was sent, and what took effect. It recognises a key like a bank does."""
-
-    sent: list[str] = field(default_factory=list)  # keys, as they arrived
-    effects: list[tuple[str, int]] = field(default_factory=list)  # order and amount
-    receipts: dict[str, str] = field(default_factory=dict)
-    script: list[str] = field(default_factory=list)  # what happens to the next calls; afterwards all is well
-    asked: list[float] = field(default_factory=list)  # when the probe was asked
-    probe_raises: bool = False
-    lands_after: float = 0.0  # virtual seconds, of a write whose answer is lost
-    knows_keys: bool = True
-
-    def took(self, key: str, order: str, amount: int) -> str:
-        """The effect, once for each key where keys are known."""
-        if not self.knows_keys or key not in self.receipts:
-            self.effects.append((order, amount))
-            self.receipts[key] = f"receipt {len(self.effects)}"
-        return self.receipts[key]
-
-    async def refund(self, order: str, amount: int, key: str) -> str:
-        """One request, with the mishap that stands next in the script."""
-        self.sent.append(key)
-        mishap = self.script.pop(0) if self.script else "well"
-        match mishap:
-            case "well":
-                return self.took(key, order, amount)
-            case "lost before":
-                raise CallFailed(FailureKind.TIMEOUT, "no answer")
-            case "lost after":
-                if self.lands_after:
-                    asyncio.get_running_loop().call_later(self.lands_after, self.took, key, order, amount)
-                else:
-                    self.took(key, order, amount)
-                raise CallFailed(FailureKind.UNAVAILABLE, "the connection was reset")
-            case "hangs after":
-                self.took(key, order, amount)
-                await asyncio.Event().wait()
-            case "crashes after":
-                self.took(key, order, amount)
-                raise RuntimeError("a bug behind the request")
-            case "slow":
-                answered = asyncio.Event()
-                asyncio.get_running_loop().call_later(5, answered.set)
-                await answered.wait()
-                return self.took(key, order, amount)
-            case "nothing usable":
-                self.took(key, order, amount)
-                return "\ud800"
-        raise CallFailed(FailureKind(mishap), mishap, happened=False if mishap == "unavailable" else None)
-
-    async def probe(self, key: str) -> str | None:
-        """What the far end knows of a key."""
-        self.asked.append(asyncio.get_running_loop().time())
-        if self.probe_raises:
-            raise ConnectionError("nobody there")
-        return self.receipts.get(key)
-
-
-def furnished(b: Bridle, far: FarEnd, idempotency: str = "key", *, probes: bool = False, key: bool = True) -> None:
-    """A house that refunds."""
-    far.knows_keys = idempotency != "none"
-    labels = Labels(effect="write", idempotency=idempotency, timeout="10s", lands_within="20s")
-    if probes:
-        labels["probe"] = far.probe
-    if key:
-        labels["key"] = "refund:{order}"
-
-    @b.tool("refund.create", **labels)
-    async def refund(order: str, amount: int = 5, *, call: CallContext) -> str:
-        return await far.refund(order, amount, call.key)
-
-
-POLICY = allowing("refund.create", limits=LONG)
-
-
-Story = Callable[[Bridle, VirtualLoop, FarEnd], Coroutine[object, object, T]]
-
-
-def told(
-    story: Story[T],
-    *script: str,
-    idempotency: str = "key",
-    probes: bool = False,
-    key: bool = True,
-    policy: Policy = POLICY,
-    far: FarEnd | None = None,
-) -> tuple[T, FarEnd]:
-    """Tell a story in a house that refunds, against a far end with this script."""
-    world = far or FarEnd()
-    world.script.extend(script)
-
-    async def inside(b: Bridle, loop: VirtualLoop) -> T:
-        furnished(b, world, idempotency, probes=probes, key=key)
-        return await story(b, loop, world)
-
-    return virtually(inside, policy), world
-
-
-async def one(b: Bridle, call: str = "refund.create order=A1") -> tuple[Run, Outcome]:
-    """One run with one refund."""
-    async with b.attach(agent="teller") as run:
-        (outcome,) = await asking(run, call)
-    return run, outcome
-
-
-async def row(b: Bridle, key: str = "refund:A1", tenant: str = "default") -> Intent:
-    """The row of a key."""
-    found = await b.store.transact(lambda tx: tx.intent(TenantId(tenant), ToolName("refund.create"), key))
-    assert found is not None
-    return found
-
-
-def receipt(outcome: Outcome) -> object:
-    """What a write returned; of a refusal, its reason and rule."""
-    if isinstance(outcome, Observation):
-        return outcome.value
-    assert isinstance(outcome, Refusal)
-    return " ".join([outcome.reason, str(outcome.detail.get("rule", ""))]).strip()
-
-
-async def single(b: Bridle, loop: VirtualLoop, far: FarEnd) -> tuple[object, object, IntentStatus, int]:
-    """One refund: what the caller got, how the run ended, what the row says, how many doubts are left."""
-    run, outcome = await one(b)
-    assert run.result.stop is not None
-    found = (await b.store.transact(lambda tx: tx.unresolved(run.id))) or [await row(b)]
-    return receipt(outcome), run.result.stop.reason, found[0].status, len(b.store.doubts())
-
-
-C, D, N = IntentStatus.CONFIRMED, IntentStatus.IN_DOUBT, IntentStatus.REFUSED
-DOUBT = ("write_in_doubt", R.WRITE_IN_DOUBT, D, 1)
-DONE = ("receipt 1", R.OK, C, 0)
 MISHAPS = ("lost before", "lost after", "hangs after", "crashes after")
 
 
@@ -182,3 +53,152 @@ def test_an_unknown_end_is_settled_as_the_class_of_the_tool_allows(idempotency: 
         assert got == ("tool_unavailable", R.OK, N, 0)
         assert (len(far.sent), far.effects) == (1, [])
         assert far.asked[-1] >= 20
+
+
+@pytest.mark.parametrize("idempotency", CLASSES)
+@pytest.mark.parametrize("mishap", ["rejected", "rate_limited", "credentials", "unavailable"])
+def test_a_write_that_certainly_took_no_effect_frees_its_key_and_the_run_goes_on(idempotency: str, mishap: str) -> None:
+    async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> list[object]:
+        first, refused = await one(b)
+        assert (await row(b)).status is N
+        second, outcome = await one(b)
+        assert [run.result.stop and run.result.stop.reason for run in (first, second)] == [R.OK, R.OK]
+        return [isinstance(refused, Refusal), receipt(outcome)]
+
+    got, far = told(story, mishap, idempotency=idempotency, probes=True)
+    assert got == [True, "receipt 1"]
+    assert (len(far.sent), far.effects, far.asked) == (2, [("A1", 5)], [])
+
+
+def test_an_answer_that_is_not_usable_says_that_the_write_took_effect() -> None:
+    async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> list[object]:
+        return [receipt((await one(b))[1]) for _ in range(2)] + [(await row(b)).status]
+
+    got, far = told(story, "nothing usable")
+    assert got == ["tool_output_invalid", "tool_output_invalid", C]
+    assert far.effects == [("A1", 5)]
+
+
+def test_a_tool_that_knows_that_it_happened_is_believed() -> None:
+    async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> IntentStatus:
+        @b.tool("note.write", effect="write", key="note:{text}")
+        async def note(text: str) -> str:
+            far.sent.append(text)
+            raise CallFailed(FailureKind.UNAVAILABLE, "it is there, and the line broke", happened=True)
+
+        for _ in range(2):
+            async with b.attach(agent="a") as run:
+                (outcome,) = await asking(run, "note.write text=x")
+                assert isinstance(outcome, Refusal)
+        found = await b.store.transact(lambda tx: tx.intent(TenantId("default"), ToolName("note.write"), "note:x"))
+        assert found is not None
+        return found.status
+
+    got, far = told(story, policy=allowing("note.write"))
+    assert (got, far.sent) == (C, ["x"])
+
+
+@pytest.mark.parametrize("second", ["rate_limited", "rejected", "unavailable", "credentials"])
+@pytest.mark.parametrize("probes", [False, True])
+def test_a_refused_second_attempt_says_nothing_about_the_first(second: str, probes: bool) -> None:
+    """Sabotage: settle a chain by the failure of its newest attempt (Intent.refused), and the far end is paid twice."""
+
+    async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> tuple[object, ...]:
+        got = await single(b, loop, far)
+        far.script.clear()
+        return (*got, receipt((await one(b))[1]))
+
+    got, far = told(story, "lost after", *([second] * 5), probes=probes)
+    assert len(far.effects) == 1
+    assert got == ((*DONE, "receipt 1") if probes else (*DOUBT, "write_in_doubt key_in_doubt"))
+
+
+def test_a_no_of_the_probe_counts_only_once_the_write_must_have_landed() -> None:
+    """Sabotage: believe the first no (leave `lands_within` out of `asked`), and the refund is sent twice."""
+
+    async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> list[object]:
+        return [receipt((await one(b))[1]) for _ in range(2)]
+
+    got, far = told(story, "lost after", idempotency="none", probes=True, far=FarEnd(lands_after=15.0))
+    assert got == ["receipt 1", "receipt 1"]
+    assert (far.effects, len(far.sent), len(far.asked)) == ([("A1", 5)], 1, 2)
+
+
+@pytest.mark.parametrize("limits", [LONG, Limits(max_seconds=15, max_tool_calls=50)])
+def test_a_probe_that_fails_or_has_no_time_leaves_the_write_to_a_person(limits: Limits) -> None:
+    far = FarEnd(probe_raises=limits is LONG)
+    got, far = told(
+        single, "lost before", idempotency="none", probes=True, far=far, policy=allowing("refund.create", limits=limits)
+    )
+    assert got == DOUBT
+    assert (len(far.sent), len(far.asked)) == (1, 1)
+
+
+@pytest.mark.parametrize("level", ["writes", "all"])
+def test_a_kill_between_two_attempts_keeps_the_second_from_starting(level: str) -> None:
+    async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> object:
+        async def turned() -> None:
+            await at(loop, 9.9)
+            assert isinstance(b.store, MemoryStore)
+            b.store.switches[""] = level
+
+        return (await asyncio.gather(single(b, loop, far), turned()))[0]
+
+    got, far = told(story, "hangs after", "well", probes=level == "all")
+    assert isinstance(got, tuple)
+    assert got[2:] == DOUBT[2:]
+    assert (len(far.sent), len(far.asked)) == (1, 0)
+
+
+def test_the_attempts_of_a_write_are_admitted_counted_and_paid_within_every_budget() -> None:
+    async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> None:
+        run, outcome = await one(b)
+        events = journal(b, run.id)
+        admitted = [event for event in events if isinstance(event, CallAdmitted)]
+        assert [event.attempt for event in admitted] == [1, 2]
+        assert [event.again for event in events if isinstance(event, CallInDoubt)] == [True]
+        (known,) = [event for event in events if isinstance(event, CallResolved)]
+        assert (known.call, known.happened, known.by) == (admitted[0].call, True, "bridle")
+        assert (run.spent["tool_calls"], b.store.recorded(run.id).state.retries) == (2, 1)
+        assert receipt(outcome) == "receipt 1"
+        for order in ("B2", "C3", "D4", "E5"):
+            far.script.append("lost after")
+            await one(b, f"refund.create order={order}")
+        assert len(far.effects) == 5
+
+    _, far = told(story, "lost after")
+    assert len(far.sent) <= 5 + 3 * 5
+
+
+def test_a_write_whose_far_end_is_down_is_sent_at_most_three_times() -> None:
+    got, far = told(single, *(["lost before"] * 9))
+    assert got == DOUBT
+    assert len(far.sent) <= 3
+    assert far.effects == []
+
+
+@pytest.mark.parametrize("idempotency", CLASSES)
+def test_a_write_that_is_cancelled_on_its_way_is_in_doubt_and_its_key_is_not_free(idempotency: str) -> None:
+    async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> list[object]:
+        task = asyncio.create_task(one(b))
+        await at(loop, 1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        (doubt,) = b.store.doubts()
+        return [doubt.key, receipt((await one(b))[1])]
+
+    got, far = told(story, "hangs after", idempotency=idempotency)
+    assert got == ["refund:A1", "write_in_doubt key_in_doubt"]
+    assert len(far.sent) == 1
+
+
+def test_a_run_that_is_cancelled_while_bridle_finds_out_leaves_the_write_to_a_person() -> None:
+    async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> int:
+        task = asyncio.create_task(one(b))
+        await at(loop, 5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return len(b.store.doubts())
+
+    got, far = told(story, "lost before", idempotency="none", probes=True)
+    assert (got, len(far.asked)) == (1, 1)
