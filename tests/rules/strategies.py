@@ -200,7 +200,7 @@ class Move:
 
 
 MOVES = ("call", "call", "call", "ask", "ask", "settle", "settle", "void", "fail", "enter", "enter", "wait", "finalise",
-         "resume", "stranger", "doubt")  # fmt: skip
+         "resume", "stranger", "doubt", "resolve")  # fmt: skip
 STORIES = st.lists(
     st.builds(Move, st.sampled_from(MOVES), st.integers(0, 11), st.integers(0, 1_000)), min_size=20, max_size=70
 )
@@ -270,6 +270,9 @@ def play(house: House, move: Move) -> None:
             house.enter("look", narrowed, RESERVE if has_reserve and narrowed else None)
         case "wait":
             house.now = Millis(house.now + move.part * 4)
+        case "resolve" if house.run.in_doubt:
+            doubts = list(house.run.in_doubt)
+            house.resolve(doubts[move.which % len(doubts)], happened=move.part % 2 == 0)
         case "resume":
             house.resume(move.part * 100)
 
@@ -285,4 +288,4 @@ def _close(house: House, move: Move, call: CallId) -> None:
         case "void":
             house.void(call)
         case "doubt" if opened.effect is Effect.WRITE:
-            house.doubt(call)
+            house.doubt(call, again=move.part % 2 == 0)

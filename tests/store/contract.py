@@ -19,6 +19,7 @@ from bridle.rules.run import Phase, RunState, fold
 from bridle.rules.stop import StopReason
 from bridle.store.base import Fenced, RunKey, Store, Transaction, UnknownRun
 from bridle.store.chain import Break, verify
+from tests.store.intents_contract import IntentsContract
 from tests.store.journals import SALT, T0, TENANT, Row, Step, admitted, begin, mutations, settled, steps, written
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ def raising(error: BaseException, first: Callable[[Transaction], object]) -> Cal
     return fn
 
 
-class StoreContract:
+class StoreContract(IntentsContract):
     """The contract of `bridle.store.base.Store`."""
 
     @pytest.fixture
