@@ -212,3 +212,12 @@ def test_a_key_is_printable_and_bounded_whatever_the_arguments_are(value: str) -
     assert key.isprintable()
     assert " " not in key
     assert len(key) <= 255
+
+
+def test_a_key_is_the_same_for_every_attempt_and_every_run() -> None:
+    async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> None:
+        await one(b)
+        await one(b)
+
+    _, far = told(story, "rejected", "lost before", "well")
+    assert far.sent == ["default/refund.create/refund:A1"] * 3
