@@ -1,11 +1,13 @@
 """Keys of writes: whose they are, what a second write under one is answered, and what a person may say of them."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from bridle.bridle import Bridle
+from bridle.gateway.context import CallContext
 from bridle.gateway.intents import Finding
 from bridle.gateway.labels import Labels
 from bridle.gateway.outcome import Observation
@@ -15,6 +17,8 @@ from bridle.rules.failure import BridleError
 from bridle.rules.names import CallId, Millis
 from bridle.rules.policy import Enforcement, Policy
 from bridle.rules.run import fold
+from bridle.rules.stop import StopReason
+from bridle.runs.signals import Denied
 from bridle.testing.virtual_time import VirtualLoop
 from tests.gateway.far_end import (
     LONG,
@@ -221,3 +225,21 @@ def test_a_key_is_the_same_for_every_attempt_and_every_run() -> None:
 
     _, far = told(story, "rejected", "lost before", "well")
     assert far.sent == ["default/refund.create/refund:A1"] * 3
+
+
+@pytest.mark.parametrize("takes_the_key", [True, False])
+def test_a_foreign_client_is_sent_again_only_where_it_was_given_the_key(takes_the_key: bool) -> None:
+    async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> StopReason | None:
+        async def with_key(order: str, *, call: CallContext) -> str:
+            return await far.refund(order, 5, call.key)
+
+        async def without(order: str) -> str:
+            return await far.refund(order, 5, "")
+
+        async with b.attach(agent="a") as run:
+            with suppress(Denied):
+                await run.call("refund.create", {"order": "A1"}, with_key if takes_the_key else without)
+        return run.result.stop.reason if run.result.stop else None
+
+    got, far = told(story, "lost after")
+    assert (got, len(far.sent)) == ((R.OK, 2) if takes_the_key else (R.WRITE_IN_DOUBT, 1))

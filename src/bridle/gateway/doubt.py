@@ -12,7 +12,7 @@ from bridle.gateway.judge import Judged, judge
 from bridle.gateway.live import Live
 from bridle.gateway.outcome import Outcome, Refusal
 from bridle.gateway.perform import Performed, Permit, perform
-from bridle.gateway.proposal import Proposal
+from bridle.gateway.proposal import Proposal, ToolWish
 from bridle.gateway.recall import no_receipt
 from bridle.gateway.retry import ATTEMPTS, wait_before, within_budgets
 from bridle.gateway.threads import in_thread
@@ -89,7 +89,7 @@ def is_known_again(doubt: Doubt, now: Millis) -> bool:
 async def _may_send_again(door: Door, live: Live, doubt: Doubt) -> bool:
     """Whether the same write is sent again: within every budget of retries; waits as long as it takes before it."""
     failed, attempt = doubt.failed, doubt.newest.attempt
-    if failed is None or failed.kind in _NOT_WORTH_IT:
+    if failed is None or failed.kind in _NOT_WORTH_IT or not _had_its_key(doubt):
         return False
     health: Health = await door.store.transact(lambda tx: tx.health(live.tenant, doubt.proposal.dependency))
     if not within_budgets(attempt, live.state, health):
@@ -101,6 +101,13 @@ async def _may_send_again(door: Door, live: Live, doubt: Doubt) -> bool:
         return False
     await asyncio.sleep(wait / 1_000)
     return True
+
+
+def _had_its_key(doubt: Doubt) -> bool:
+    """Whether the far end can have been sent the key: a foreign client may not have asked for it."""
+    wish = doubt.proposal.wish
+    by_key = doubt.ruled.tool.idempotency is Idempotency.KEY
+    return not by_key or not isinstance(wish, ToolWish) or wish.sends_key
 
 
 async def sent_again(door: Door, live: Live, doubt: Doubt) -> Outcome | None:

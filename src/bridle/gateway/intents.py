@@ -68,8 +68,8 @@ def resolved(tx: Transaction, epoch: int, intent: Intent, found: Finding, now: M
 
 def given_up(tx: Transaction, epoch: int, intent: Intent, now: Millis) -> RunState:
     """Bridle cannot find out: a person has to, and the run goes no further."""
+    state = tx.append(intent.run, epoch, [])  # raises Fenced where another delivery finds out
     tx.set_intent(intent.given_up())
-    state = tx.state(intent.run)
     if state.phase is not Phase.OPEN:
         return state
     return tx.append(intent.run, epoch, [RunHalted(now, StopReason.WRITE_IN_DOUBT, {"tool": intent.tool})])

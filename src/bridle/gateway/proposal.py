@@ -50,6 +50,7 @@ class ToolWish:
     tool: ToolName
     arguments: str | Mapping[str, object]
     work: Work | None = None
+    sends_key: bool = True  # whether `work` is given the key that the far end is to be sent
 
 
 @data
