@@ -27,11 +27,13 @@ from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopNote, StopReason
 from bridle.runs import journey
 from bridle.runs import state as states
+from bridle.runs.approvals import Approvals
 from bridle.runs.attach import Attachment
 from bridle.runs.blocking import BlockingTwins
 from bridle.runs.charter import Charter, RunRequest
 from bridle.runs.ended import Ended
 from bridle.runs.flow import Flow
+from bridle.runs.recovery import GRACE, Recovery
 from bridle.runs.result import RunResult, read_result, spent_by
 from bridle.runs.run import Run
 from bridle.runs.runner import Runner
@@ -44,7 +46,8 @@ from bridle.store.sqlite import SqliteStore
 log = logging.getLogger("bridle")
 F = TypeVar("F", bound=Callable[..., object])
 DEFAULT_STORE = "sqlite:///.bridle/bridle.db"
-SWEEP_SECONDS = 0.5  # how often settlements that ride, and wishes of other processes, are looked after
+SWEEP_SECONDS = 0.5  # how often settlements that ride, wishes of other processes and lost runs are looked after
+CANCEL_SECONDS = 10  # how long another process may take to end a run
 
 
 class Bridle(BlockingTwins):
@@ -134,15 +137,25 @@ class Bridle(BlockingTwins):
         if self._store is not None:
             return
         self._store = SqliteStore(self._path) if self._path is not None else MemoryStore()
+        self._store.enlist()
         self._gateway = Gateway(self._store, self.toolbox, self._world)
         self._runner = Runner(self._gateway, self._desk)
-        await self._recover()
+        self._recovery = Recovery(self._gateway, self._runner, self._charter, self._flows, self._lives, self._start)
+        await self._recovery.recover()
         self._sweeper = asyncio.create_task(self._sweep())
 
-    async def close(self) -> None:
-        """Cancel what still runs, settle what rides, let go of the store."""
+    async def close(self, drain: float = 0) -> None:
+        """Cancel what still runs, settle what rides, let go of the store.
+
+        With `drain`, runs have that many seconds to end; flows that have not are left open, for another worker or the
+        next start to go on with.
+        """
         if self._store is None or self._gateway is None:
             return
+        if drain and self._working:
+            await asyncio.wait(self._working.values(), timeout=drain)
+        for live in self._lives.values():
+            live.is_handed_over = drain > 0 and live.loop == "flow"
         if self._sweeper is not None:
             self._sweeper.cancel()
         working = tuple(self._working.values())
@@ -237,7 +250,7 @@ class Bridle(BlockingTwins):
 
     def _told(self, live: Live, ended: Ended) -> RunResult:
         """The result from the store; or, when that is out of reach, from what this process knows."""
-        if live.state.stop is not None:
+        if live.state.stop is not None or live.state.phase is Phase.SUSPENDED:
             return read_result(self.store, live.run)
         said = strict_json.parse(strict_json.canonical(clean(ended.said, max_bytes=1_000_000)), max_bytes=1_000_001)
         return RunResult(live.run, ended.note.status, ended.note, None, said, spent_by(live.state), "")
@@ -254,15 +267,14 @@ class Bridle(BlockingTwins):
 
     async def _joined(self, earlier: RunState) -> RunResult:
         """The result of a run that was there already; an open one that nobody works on is resumed."""
-        task = self._working.get(earlier.run)
-        if task is None and earlier.phase is not Phase.STOPPED:
-            async with self._resuming:
-                task = self._working.get(earlier.run)
-                if task is None and self.store.recorded(earlier.run).state.phase is not Phase.STOPPED:
-                    task = await self._resume(earlier)
-        if task is not None:
-            return await asyncio.shield(task)
-        return read_result(self.store, earlier.run)
+        async with self._resuming:
+            task = self._working.get(earlier.run)
+            state = self.store.recorded(earlier.run).state
+            is_due = state.stop is None and (state.wakes_at or 0) <= self._world.now()
+            is_lost = is_due and self.store.driver(earlier.run) in ("", self.store.worker)
+            if task is None and is_lost:
+                task = await self._recovery.take_up(state)
+        return await (asyncio.shield(task) if task is not None else self._recovery.wait_for(earlier.run))
 
     async def _rejected(self, opening: journey.Opening, problem: str) -> RunResult:
         opened = await journey.open_run(self.store, self._world, opening, None)
@@ -277,6 +289,7 @@ class Bridle(BlockingTwins):
     ) -> Attachment:
         """A run for somebody else's loop: `async with b.attach(agent="support", task="...") as run`.
 
+        A run of this key that waits for a person is taken up again: calls that it made answer from the journal.
         Raises RunIsOpen when a run of this key is open, and BridleError when one has ended.
         """
 
@@ -285,6 +298,9 @@ class Bridle(BlockingTwins):
             key_or_fresh = key or self._world.fresh(16).hex()  # a foreign loop is never joined by chance
             opening = self._charter.opening(RunRequest("attach", agent, "", tenant, by, key_or_fresh, task.encode()))
             found = await journey.open_run(self.store, self._world, opening, None)
+            if isinstance(found, RunState) and found.phase is Phase.SUSPENDED:
+                policy = self._charter.kept(self.store, found.run)
+                found = await journey.take_over(self.store, self._world, found.run, policy, seen=found.epoch)
             if isinstance(found, RunState):
                 if found.phase is not Phase.STOPPED:
                     raise RunIsOpen(found.run)
@@ -292,11 +308,16 @@ class Bridle(BlockingTwins):
             self._present(found)
             return found, Run(found, self.gateway, self._desk)
 
-        async def closed(live: Live, ended: Ended) -> RunResult:
+        async def closed(live: Live, ended: Ended | None) -> RunResult:
             self._gone(live)
-            return self._told(live, await self.runner.close(live, ended))
+            return self._told(live, await (self.runner.close(live, ended) if ended else self.runner.suspend(live)))
 
         return Attachment(opened, closed)
+
+    @property
+    def approvals(self) -> Approvals:
+        """What waits for a person, and where he answers."""
+        return Approvals(self.store, self._world)
 
     # Looking and stopping
 
@@ -306,7 +327,10 @@ class Bridle(BlockingTwins):
         return await asyncio.shield(task) if task is not None else read_result(self.store, RunId(run_id))
 
     async def cancel(self, run_id: str, by: str = "local") -> RunResult:
-        """Stop a run: nothing new is admitted, what is in flight is cancelled. Raises UnknownRun."""
+        """Stop a run: nothing new is admitted, what is in flight is cancelled.
+
+        A run of another process is ended by that one. Raises UnknownRun, and ControlUnavailable when it does not.
+        """
         run = RunId(run_id)
         note = StopNote(StopReason.CANCELLED, {"by": by})
         live, task = self._lives.get(run), self._working.get(run)
@@ -317,8 +341,16 @@ class Bridle(BlockingTwins):
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         elif self.store.recorded(run).state.phase is not Phase.STOPPED:
-            orphan = await journey.take_over(self.store, self._world, run, self._charter.kept(self.store, run))
-            await journey.close_run(self.store, self._world, orphan, note, None)
+            if self.store.driver(run) in ("", self.store.worker):
+                orphan = await journey.take_over(self.store, self._world, run, self._charter.kept(self.store, run))
+                await journey.close_run(self.store, self._world, orphan, note, None)
+            else:
+                self.store.ask_to_cancel(run, by, self._world.now())
+                try:
+                    return await asyncio.wait_for(self._recovery.wait_for(run), CANCEL_SECONDS)
+                except TimeoutError:
+                    text = f"the process that works on run {run} has not ended it within {CANCEL_SECONDS} s"
+                    raise ControlUnavailable(text) from None
         return read_result(self.store, run)
 
     async def events(self, run_id: str, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
@@ -343,48 +375,17 @@ class Bridle(BlockingTwins):
 
     # Recovering
 
-    async def _recover(self) -> None:
-        """Everything open in a store that this process alone writes was left behind by one that died."""
-        for line in self.store.runs(limit=10_000, only_open=True):
-            state = line.state
-            if state.loop == "attach":
-                with suppress(BridleError):
-                    policy = self._charter.kept(self.store, state.run)
-                    lost = await journey.take_over(self.store, self._world, state.run, policy)
-                    await self.runner.end_lost(lost)
-            elif (state.name, state.version) in self._flows:
-                with suppress(BridleError):  # one run that cannot go on keeps no house shut; `bridle doctor` names it
-                    await self._resume(state)
-
-    async def _resume(self, state: RunState) -> "asyncio.Task[RunResult]":
-        flow = self._flows.get((state.name, state.version))
-        if flow is None:
-            raise BridleError(
-                f"run {state.run} is of the flow {state.name} {state.version}, which nobody registered here"
-            )
-        live = await journey.take_over(self.store, self._world, state.run, self._charter.kept(self.store, state.run))
-        try:
-            kept = self.runner.kept(live, flow) if live.state.entered else None
-        except BridleError as error:  # the flow of this version has another state today
-            ended = Ended(StopNote(StopReason.CONFIG_INVALID, {"error": str(error)}))
-            ended = await self.runner.close(live, ended)
-            return asyncio.create_task(asyncio.sleep(0, self._told(live, ended)))
-        return self._start(live, flow, kept)
-
     async def _sweep(self) -> None:
         while True:  # ends: cancelled when the house closes
             await asyncio.sleep(SWEEP_SECONDS)
             try:
                 await self.gateway.settle_all()
                 for run, by in self.store.wishes():
-                    await self._grant(run, by)
+                    with suppress(UnknownRun):  # a wish for a run that is not here is no harm
+                        await self.cancel(run, by)
+                await self._recovery.recover(GRACE)
             except Exception:  # the sweeper outlives one bad run; runs find out at their next admission
                 log.exception("sweep_failed")
-
-    async def _grant(self, run: RunId, by: str) -> None:
-        """Cancel a run because another process asked; a wish for one that is not here is no harm."""
-        with suppress(UnknownRun):
-            await self.cancel(run, by)
 
 
 def _policy(given: str | Path | Mapping[str, object] | Policy | None) -> Policy:

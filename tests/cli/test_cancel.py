@@ -18,7 +18,7 @@ def test_a_run_of_another_process_is_cancelled_by_it(here: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{line['run_id']} ended after ")
     assert done.stdout.endswith(": cancelled  The run was cancelled. By ann.\n")
-    assert done.stderr == "another process works on this store; it was asked to cancel the run\n"
+    assert done.stderr == "another process works on this run; it is asked to end it\n"
     out, _ = running.communicate(timeout=30)
     assert running.returncode == 130
     assert "The run was cancelled. By ann." in out

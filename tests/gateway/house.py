@@ -9,10 +9,12 @@ from typing import TypeVar
 from bridle.bridle import Bridle
 from bridle.gateway.outcome import Observation, Outcome, Refusal
 from bridle.gateway.proposal import ToolWish
-from bridle.rules.events import CallAdmitted, CallRefused, CallReused, Event, RunHalted
-from bridle.rules.names import RunId, ToolName
+from bridle.rules.events import ApprovalAsked, CallAdmitted, CallRefused, CallReused, Event, RunHalted
+from bridle.rules.names import IN_FLIGHT, RunId, ToolName
 from bridle.rules.policy import Limits, Policy
 from bridle.runs.run import Run
+from bridle.store.memory import MemoryStore
+from bridle.store.sqlite import SqliteStore
 from bridle.testing.virtual_time import VirtualLoop, run_virtual, virtual_world
 
 T = TypeVar("T")
@@ -109,6 +111,8 @@ def answered(events: list[Event]) -> str:
                 words = "admit"
             case CallReused():
                 words = "reuse"
+            case ApprovalAsked():
+                words = "ask"
             case CallRefused(reason=reason, detail=detail):
                 words = " ".join(["refuse", reason, *([str(detail["rule"])] if "rule" in detail else [])])
             case RunHalted(reason=reason):
@@ -161,3 +165,12 @@ def refusals(outcomes: list[Outcome]) -> list[Refusal]:
 async def asking(run: Run, *calls: str) -> list[Outcome]:
     """One turn with these calls."""
     return await run.acted([wish(call) for call in calls])
+
+
+def seats(b: Bridle) -> int:
+    """How many seats are taken in this house."""
+    if isinstance(b.store, SqliteStore):
+        (taken,) = b.store._read.execute("SELECT total(reserved) FROM accounts WHERE unit = ?", (IN_FLIGHT,)).fetchone()
+        return int(taken)
+    assert isinstance(b.store, MemoryStore)
+    return sum(balance.reserved for account, balance in b.store._accounts.items() if account.unit == IN_FLIGHT)

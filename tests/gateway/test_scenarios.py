@@ -94,7 +94,7 @@ def test_a_write_waits_for_a_person_unless_the_policy_says_otherwise() -> None:
         """
         at    call                     answer
         0s    kb.read doc=1            admit
-        1s    mail.send to=ann         refuse policy_denied approval_required
+        1s    mail.send to=ann         ask
         """,
         allowing(*TOOLS, require_approval=True),
     )

@@ -262,7 +262,6 @@ Rewritten = Callable[[str], Awaitable[str]]
         ("kb.raed doc=1", "refused: tool_denied (kb.raed, rule: unknown, error: there is no tool 'kb.raed'; "
                           "did you mean kb.read?). Do not repeat this call."),
         ("xyz", "refused: tool_denied (xyz, rule: unknown). Do not repeat this call."),
-        ("mail.send to=ann", "refused: policy_denied (mail.send, rule: approval_required). Do not repeat this call."),
     ],
 )  # fmt: skip
 def test_a_refusal_is_one_compact_line_that_says_what_to_do(call: str, text: str) -> None:

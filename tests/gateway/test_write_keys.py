@@ -14,7 +14,7 @@ from bridle.gateway.outcome import Observation
 from bridle.gateway.resolution import NotInDoubt, resolve
 from bridle.rules.events import CallReused
 from bridle.rules.failure import BridleError
-from bridle.rules.names import CallId, Millis
+from bridle.rules.names import CallId, Millis, TenantId, ToolName
 from bridle.rules.policy import Enforcement, Policy
 from bridle.rules.run import fold
 from bridle.rules.stop import StopReason
@@ -135,12 +135,15 @@ def test_observe_mode_lets_no_write_take_effect_twice() -> None:
     assert len(far.sent) == 1
 
 
-def test_a_receipt_waits_for_no_approval_and_a_new_write_does() -> None:
+def test_a_write_that_waits_for_a_person_claims_no_key() -> None:
     async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> object:
-        return receipt((await one(b))[1])
+        async with b.attach(agent="a") as run:
+            await asking(run, "refund.create order=A1")
+        key = ("default", "refund.create", "refund:A1")
+        return await b.store.transact(lambda tx: tx.intent(TenantId(key[0]), ToolName(key[1]), key[2]))
 
     got, far = told(story, policy=allowing("refund.create", require_approval=True))
-    assert (got, far.sent) == ("policy_denied approval_required", [])
+    assert (got, far.sent) == (None, [])
 
 
 @pytest.mark.parametrize("happened", [True, False])

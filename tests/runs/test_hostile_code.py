@@ -13,18 +13,16 @@ import pytest
 from bridle.bridle import Bridle
 from bridle.rules.events import CallAdmitted, RunResumed, RunStopped
 from bridle.rules.failure import FailureKind
-from bridle.rules.names import IN_FLIGHT, USD_NANO, Millis
+from bridle.rules.names import USD_NANO, Millis
 from bridle.rules.policy import Limits, ModelPrice
 from bridle.rules.prompt import ModelReply, ModelRequest, Role, ToolUse, Usage
 from bridle.rules.stop import StopReason
 from bridle.runs.flow import Flow
 from bridle.runs.run import Run
 from bridle.runs.signals import Denied
-from bridle.store.memory import MemoryStore
-from bridle.store.sqlite import SqliteStore
 from bridle.testing.fake_tool import Fails, FakeTool, Returns
 from bridle.testing.virtual_time import VirtualLoop, run_virtual, virtual_world
-from tests.gateway.house import allowing, at, journal, virtually
+from tests.gateway.house import allowing, at, journal, seats, virtually
 
 HOUR = 3_600_000  # milliseconds
 
@@ -56,12 +54,6 @@ def asking() -> Flow:
     flow = Flow("asks")
     flow.investigate("ask", model="m", goal="?", tools=[])
     return flow
-
-
-def seats(b: Bridle) -> int:
-    """How many seats are taken in this house."""
-    assert isinstance(b.store, MemoryStore | SqliteStore)
-    return sum(balance.reserved for account, balance in b.store._accounts.items() if account.unit == IN_FLIGHT)
 
 
 # Models

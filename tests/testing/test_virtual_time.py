@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 
@@ -19,9 +18,7 @@ def test_a_day_takes_no_time() -> None:
         await loop.sleep(DAY_S)
         return loop.time(), loop.now()
 
-    before = time.monotonic()
     assert run_virtual(story, start=Millis(1_000)) == (DAY_S, DAY_S * 1_000 + 1_000)
-    assert time.monotonic() - before < 5
 
 
 def test_things_happen_in_the_order_of_their_times() -> None:

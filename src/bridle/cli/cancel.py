@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -13,14 +12,9 @@ from bridle.cli.exits import ERROR, OK
 from bridle.cli.outcome import heading
 from bridle.cli.place import meant, now, option_for, path_of, reading
 from bridle.cli.screen import ERR, OUT, bad, dim, duration
+from bridle.rules.failure import ControlUnavailable
 from bridle.rules.names import RunId
-from bridle.rules.run import Phase
 from bridle.rules.stop import StopNote
-from bridle.runs.result import read_result
-from bridle.store.sqlite import SqliteStore, StoreBusy
-
-WAITS_MS = 5_000  # for the process that owns the run
-LOOKS_EVERY_S = 0.05
 
 
 def cancel(
@@ -51,38 +45,21 @@ def cancel(
         if before is not None:
             return _told(wanted, before, "had ended already", 0, as_json)
         began = now()
-        asker = by or os.environ.get("USER") or "local"
-        if not asyncio.run(_cancelled_here(path, wanted, asker)):
-            opened.ask_to_cancel(wanted, asker, now())
-            if not as_json:
-                ERR.line(dim("another process works on this store; it was asked to cancel the run"))
-            _wait(opened, wanted)
-        stop = read_result(opened, wanted).stop
-    took = now() - began
-    if stop is None:
-        ERR.line(
-            bad("bridle: "),
-            f"run {wanted} is still open after {duration(took)}: the process that works on this store has not ended it."
-            f" Look again with `bridle show {wanted}{option_for(store)}`, or end that process.",
-        )
-        return ERROR
-    return _told(wanted, stop, "ended", took, as_json)
+        if opened.driver(wanted) and not as_json:
+            ERR.line(dim("another process works on this run; it is asked to end it"))
+        try:
+            stop = asyncio.run(_cancelled(path, wanted, by or os.environ.get("USER") or "local"))
+        except ControlUnavailable as error:
+            ERR.line(bad("bridle: "), f"{error}. Look again with `bridle show {wanted}{option_for(store)}`.")
+            return ERROR
+    return _told(wanted, stop, "ended", now() - began, as_json)
 
 
-async def _cancelled_here(path: Path, run: RunId, by: str) -> bool:
-    """Cancel it in this process. False when another one writes the store."""
-    try:
-        async with Bridle(store=f"sqlite:///{path}") as b:
-            await b.cancel(run, by)
-    except StoreBusy:
-        return False
-    return True
-
-
-def _wait(store: SqliteStore, run: RunId) -> None:
-    until = now() + WAITS_MS
-    while now() < until and store.recorded(run).state.phase is not Phase.STOPPED:  # ends after WAITS_MS
-        time.sleep(LOOKS_EVERY_S)
+async def _cancelled(path: Path, run: RunId, by: str) -> StopNote:
+    async with Bridle(store=f"sqlite:///{path}") as b:
+        stop = (await b.cancel(run, by)).stop
+    assert stop is not None, "a run that was cancelled has ended"
+    return stop
 
 
 def _told(run: RunId, stop: StopNote, verb: str, took: int, as_json: bool) -> int:

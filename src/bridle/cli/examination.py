@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from bridle.cli.books import Books
-from bridle.cli.place import ids, is_locked, reading
+from bridle.cli.place import ids, reading
 from bridle.cli.screen import counted
 from bridle.models.port import UnknownPrice
 from bridle.models.prices import price_of
@@ -70,7 +70,7 @@ def _sqlite() -> Finding:
         "sqlite",
         State.NOTE,
         f"SQLite {version} has the WAL-reset bug (fixed in {fixed}).",
-        "Upgrade SQLite; until then cancel a run from the process that runs it.",
+        "bridle keeps writers and checkpoints apart by a lock of its own; keep other programs from writing the file.",
     )
 
 
@@ -85,7 +85,7 @@ def _store(path: Path, most: int, books: Books) -> Iterator[Finding]:
         with reading(path) as store:
             known = ids(path, limit=most + 1)
             yield Finding("store", State.WELL, f"{path}: schema {SCHEMA}, {_number(len(known), most)}.")
-            yield _writer(path)
+            yield _writers(store, path)
             yield from _doubts(store)
             yield from _journals(store, known[:most], books)
             if len(known) <= most:
@@ -108,18 +108,15 @@ def _number(count: int, most: int) -> str:
     return f"more than {most:,} runs" if count > most else counted(count, "run")
 
 
-def _writer(path: Path) -> Finding:
-    locked = is_locked(path)
-    if locked:
-        return Finding("lock", State.WELL, "A process writes this store now; others may look.")
+def _writers(store: SqliteStore, path: Path) -> Finding:
     folder = path.absolute().parent
     if not os.access(path, os.W_OK) or not os.access(folder, os.W_OK):
         text = f"This user may not write {path if os.access(folder, os.W_OK) else folder}."
-        return Finding("lock", State.BAD, text, "Give it the right to, or name another store.")
-    if locked is None:
-        text = f"Whether a process writes this store, this user may not see: {path}.lock is closed to it."
-        return Finding("lock", State.NOTE, text, "Look as the user who runs it.")
-    return Finding("lock", State.WELL, "No process writes this store now.")
+        return Finding("workers", State.BAD, text, "Give it the right to, or name another store.")
+    living = store.workers()
+    if living:
+        return Finding("workers", State.WELL, f"{counted(len(living), 'worker')} may write it: {', '.join(living)}.")
+    return Finding("workers", State.WELL, "No worker has it open now.")
 
 
 def _doubts(store: SqliteStore) -> Iterator[Finding]:
@@ -184,7 +181,7 @@ def _accounts(store: SqliteStore, books: Books, path: Path) -> Finding:
     wrong = books.differences(store.balances())
     if not wrong:
         return Finding("accounts", State.WELL, "Every shared account is the sum over the journals.")
-    if is_locked(path) is not False:
+    if store.workers():
         return Finding(
             "accounts", State.NOTE, "Not compared: a process may write this store now.", "Look again when it rests."
         )

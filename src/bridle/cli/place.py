@@ -1,7 +1,6 @@
 """Where the store is, and which run somebody means."""
 
 import asyncio
-import fcntl
 import os
 import sqlite3
 import time
@@ -62,23 +61,6 @@ def reading(path: Path) -> Iterator[SqliteStore]:
         raise
     finally:
         asyncio.run(store.close())
-
-
-def is_locked(path: Path) -> bool | None:
-    """Whether a process writes this store now; None where this user may not see that."""
-    try:
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(lock)
-    return False
 
 
 def ids(path: Path, prefix: str = "", limit: int = MOST_LOOKED_AT) -> list[RunId]:

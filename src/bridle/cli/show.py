@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bridle.cli.exits import OK, Failed
-from bridle.cli.place import is_locked, meant, now, option_for, path_of, reading
+from bridle.cli.place import meant, now, option_for, path_of, reading
 from bridle.cli.screen import OUT
 from bridle.cli.story import as_document, read_story, tell
 
@@ -32,7 +32,7 @@ def show(
     with reading(path) as opened:
         wanted = meant(opened, run)
         try:
-            story = read_story(opened, wanted, is_worked_on=is_locked(path))
+            story = read_story(opened, wanted, is_worked_on=bool(opened.driver(wanted)))
             if as_json:
                 OUT.json(as_document(story, opened))
             else:

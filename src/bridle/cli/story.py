@@ -42,10 +42,10 @@ class Story:
     entries: list[Entry]
     policy: Policy | None
     asked: bytes
-    is_worked_on: bool | None  # by the process that writes the store; None where this user cannot see that
+    is_worked_on: bool  # by a process that lives
 
 
-def read_story(store: Store, run: RunId, *, is_worked_on: bool | None) -> Story:
+def read_story(store: Store, run: RunId, *, is_worked_on: bool) -> Story:
     """Read a run. Raises UnknownRun, and BadRow for a damaged one."""
     state = store.recorded(run).state
     kept = store.policy(state.policy)
@@ -213,10 +213,8 @@ def _still_open(screen: Screen, story: Story, option: str) -> None:
     if state.halt is not None:
         screen.line(bold("why  "), f"It is halted: {state.halt.text()}")
     ends = f"`bridle cancel {state.run}{option}` ends it"
-    if story.is_worked_on is None:
-        screen.line(bold("now  "), f"Whether a process works on it, this user may not see (its lock file); {ends}.")
-    elif story.is_worked_on:
-        screen.line(bold("now  "), f"A process works on this store; {ends}.")
+    if story.is_worked_on:
+        screen.line(bold("now  "), f"A process works on it; {ends}.")
     else:
         screen.line(bold("now  "), f"Nobody works on it. The same request takes it up again; {ends}.")
 

@@ -8,6 +8,8 @@ from bridle.cli.screen import Span, bad, bold, counted, cut, dim, doubtful, dura
 from bridle.gateway.intents import BRIDLE
 from bridle.rules.call import CallKind, Purpose
 from bridle.rules.events import (
+    ApprovalAsked,
+    ApprovalDecided,
     CallAdmitted,
     CallInDoubt,
     CallRefused,
@@ -20,6 +22,7 @@ from bridle.rules.events import (
     RunResumed,
     RunStarted,
     RunStopped,
+    RunSuspended,
     StepEntered,
 )
 from bridle.rules.failure import FailureKind
@@ -33,6 +36,7 @@ from bridle.rules.names import (
     Effect,
     Millis,
     ToolName,
+    show_time,
     show_usd,
 )
 from bridle.rules.policy import Limits
@@ -100,6 +104,14 @@ class Timeline:
                 return [self._ended(admitted, (bad(f" -> {said}"),))]
             case CallResolved():
                 return [self._resolved(event)]
+            case ApprovalAsked():
+                asked: Line = (doubtful(f" -> waits for a person until {show_time(event.until)}"),)
+                return [self._call(event.at, event.call, event.tool, event.args, asked)]
+            case ApprovalDecided():
+                reason = f": {event.said}" if event.said else ""
+                return [self._line(event.at, bold(f"{event.call}: {event.by} said {event.answer}"), reason)]
+            case RunSuspended():
+                return [self._line(event.at, bold("suspended: nothing goes on until a person has answered"))]
             case RunResumed():
                 return [self._line(event.at, bold(f"resumed after {duration(event.away)} away"))]
             case RunHalted():

@@ -8,12 +8,13 @@ from bridle.gateway.claims import claim_of, claimed
 from bridle.gateway.live import Live
 from bridle.gateway.proposal import ModelWish, Proposal
 from bridle.gateway.settlement import Party, Settlement, accounts, concurrency_of, settle
+from bridle.rules.approval import EXPIRES_AFTER, Consent
 from bridle.rules.call import Call, Purpose
 from bridle.rules.checks import Snapshot, decide
 from bridle.rules.data import data
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
 from bridle.rules.effect import meant
-from bridle.rules.events import CallAdmitted, CallRefused, CallReused, RunHalted
+from bridle.rules.events import ApprovalAsked, CallAdmitted, CallRefused, CallReused, RunHalted
 from bridle.rules.names import CallId, Digest, Effect, Millis, ToolName
 from bridle.rules.policy import Enforcement, Level
 from bridle.rules.run import Phase, RunState
@@ -100,6 +101,8 @@ class Admission:
             and (proposal.wish.ceiling is None or proposal.tool in self.overran),
             switch=tx.switch(party.tenant),
             health=tx.health(party.tenant, proposal.dependency),
+            asks=proposal.needs_approval,
+            consent=Consent(proposal.binding, state.question(proposal.binding)) if proposal.binding else None,
             twin=self._twin(proposal, fresh) if self.attempt == 1 else None,
             balances={account: tx.balance(account, limit) for account, limit in drawn},
             claim=claim_of(tx, party.tenant, party.run, proposal, self.attempt) if proposal.key else None,
@@ -157,12 +160,21 @@ class Admission:
                 tx.append(party.run, party.epoch, [reused])
             case Later():
                 pass  # nothing happened yet; it is proposed again
-            case Hold(rule=rule):
-                detail = {"tool": call.tool, "rule": rule}
-                self._refuse(tx, party, proposal, call, Deny(StopReason.POLICY_DENIED, detail), also)
+            case Hold():
+                self._ask(tx, party, proposal, call, seen)
             case Deny() | Halt():
                 self._refuse(tx, party, proposal, call, answer, also)
         return answer
+
+    def _ask(self, tx: Transaction, party: Party, proposal: Proposal, call: Call, seen: Snapshot) -> None:
+        """Put the question to a person; one that waits for its answer already is not asked again."""
+        if seen.consent is None or (seen.consent.asked is not None and seen.consent.asked.answer is None):
+            return
+        asked = ApprovalAsked(
+            self.now, call.id, call.tool, call.args, proposal.binding, Millis(self.now + EXPIRES_AFTER), call.turn
+        )
+        tx.append(party.run, party.epoch, [asked])
+        tx.keep(party.run, f"{call.id}.question", proposal.question)
 
     def _reserve(
         self, tx: Transaction, party: Party, proposal: Proposal, call: Call, seen: Snapshot, passed: tuple[str, ...]
@@ -182,6 +194,7 @@ class Admission:
             call.attempt,
             call.purpose,
             passed,
+            seen.consent.asked.call if seen.consent is not None and seen.consent.asked is not None else CallId(""),
         )
         tx.append(party.run, party.epoch, [admitted])
         if proposal.kept_args and self.attempt == 1:

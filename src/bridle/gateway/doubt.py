@@ -10,7 +10,7 @@ from bridle.gateway.attempt import Attempt, context_of, in_doubt
 from bridle.gateway.intents import BRIDLE, Finding, given_up, resolved
 from bridle.gateway.judge import Judged, judge
 from bridle.gateway.live import Live
-from bridle.gateway.outcome import Outcome, Refusal
+from bridle.gateway.outcome import Outcome, Refusal, Waiting
 from bridle.gateway.perform import Performed, Permit, perform
 from bridle.gateway.proposal import Proposal, ToolWish
 from bridle.gateway.recall import no_receipt
@@ -44,7 +44,7 @@ class Door(Protocol):
     async def admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
         """Decide on proposals."""
 
-    async def answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome:
+    async def answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome | Waiting:
         """What comes of a decision."""
 
 
@@ -117,7 +117,7 @@ async def sent_again(door: Door, live: Live, doubt: Doubt) -> Outcome | None:
     (answer,) = await door.admit(live, [doubt.proposal], doubt.newest.attempt + 1)
     outcome = await door.answered(live, doubt.proposal, answer)
     intent = await _row(door, live, doubt)
-    return None if is_ours(intent, live) else outcome
+    return None if is_ours(intent, live) or isinstance(outcome, Waiting) else outcome
 
 
 async def asked(door: Door, live: Live, doubt: Doubt) -> Outcome:

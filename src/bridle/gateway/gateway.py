@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from bridle.gateway.admission import Admission, Verdict
+from bridle.gateway.asking import edited, put
 from bridle.gateway.attempt import attempt, ended_early, failure_of, permit_for, unsent
 from bridle.gateway.doubt import cleared
 from bridle.gateway.live import Live
-from bridle.gateway.outcome import Outcome, Refusal
+from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied, Waiting
 from bridle.gateway.proposal import Proposal, Wish, propose
 from bridle.gateway.recall import recall, replayed
 from bridle.gateway.retry import may_retry, wait_before
@@ -27,7 +28,7 @@ from bridle.rules.health import Health
 from bridle.rules.names import CallId, RunId, ToolName
 from bridle.rules.policy import Level
 from bridle.rules.run import Phase, RunState
-from bridle.rules.stop import StopNote, StopReason
+from bridle.rules.stop import StopNote
 from bridle.store.base import Fenced, Store, Transaction
 
 log = logging.getLogger("bridle")
@@ -45,13 +46,15 @@ class Gateway:
         self._seats = Seats()
         self._overran: set[str] = set()  # models that took more than they declared, until this process ends
 
-    async def call(self, live: Live, wishes: Sequence[Wish]) -> list[Outcome]:
+    async def call(self, live: Live, wishes: Sequence[Wish]) -> list[Outcome | Waiting]:
         """The outcomes of one turn, in order. All of its calls are admitted before any is performed.
 
         Raises ControlUnavailable when the journal is out of reach, and Fenced when another delivery took the run over.
         """
         live.turn += 1
         proposals = [propose(wish, live, self.toolbox) for wish in wishes]
+        if any(proposal.needs_approval for proposal in proposals):
+            proposals = [self._put(live, proposal) if proposal.needs_approval else proposal for proposal in proposals]
         known = [recall(live, proposal) for proposal in proposals]
         new = [proposal for proposal, past in zip(proposals, known, strict=True) if past is None]
         if not new:
@@ -63,6 +66,10 @@ class Gateway:
             self._drop_unsent(live, new, answers)
         outcomes = iter(fresh)
         return [next(outcomes) if past is None else past for past in known]
+
+    def _put(self, live: Live, proposal: Proposal) -> Proposal:
+        """A call that needs a person, as he is asked about it, or as he changed it."""
+        return edited(live, put(live, proposal), self.store)
 
     async def admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
         """One transaction: what is pending is settled, then every proposal is decided."""
@@ -79,8 +86,8 @@ class Gateway:
                 took_off(live, answer.call, proposal, answer.at)
         return answers
 
-    async def answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome:
-        """What comes of a decision: the outcome of a call that is admitted, or the refusal."""
+    async def answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome | Waiting:
+        """What comes of a decision: the outcome of a call that is admitted, or the refusal, or that it waits."""
         while isinstance(answer.answer, Later):  # ends at the run's deadline: from then on the answer is a halt
             await self._wait(live, proposal, answer.answer)
             (answer,) = await self.admit(live, [proposal], answer.attempt)
@@ -95,23 +102,24 @@ class Gateway:
                     return outcome
                 (again,) = await self.admit(live, [proposal])  # nothing was left of it a moment later
                 return await self.answered(live, proposal, again)
-            case Hold(rule=rule):
-                detail = {"tool": proposal.tool, "rule": rule}
-                return Refusal(proposal.tool, StopReason.POLICY_DENIED, detail, halts=live.state.halt is not None)
+            case Hold():
+                asked = live.state.question(proposal.binding)
+                assert asked is not None, "a call that is held has its question in the journal"
+                return Waiting(proposal.tool, asked.call, asked.until)
             case Deny(reason=reason, detail=detail):
                 return Refusal(proposal.tool, reason, detail, halts=live.state.halt is not None)
             case Halt(reason=reason, detail=detail, level=level):
                 node = level is Level.NODE
                 return Refusal(proposal.tool, reason, detail, halts=not node, node_over=node)
 
-    async def _carried_out(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome:
+    async def _carried_out(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome | Waiting:
         """One admitted call to its end; another attempt is another admission."""
         if live.is_closing:  # the end is on its way to the journal, and says that this was never sent
             came_down(live, answer.call, proposal, failure_of(proposal, NOBODY_WAITED), self.world.now())
             return failure_of(proposal, NOBODY_WAITED)
         permit = permit_for(live, proposal, answer, self.world.now())
         live.unsent.discard(answer.call)
-        outcome: Outcome | None = None
+        outcome: Outcome | Waiting | None = None
         try:
             done = await attempt(permit, live, proposal, answer, self.world)
             live.pending.append(done.settlement)
@@ -136,7 +144,9 @@ class Gateway:
                 self._riding[live.run] = live
             raise
         finally:
-            told = outcome if outcome is not None else failure_of(proposal, NOBODY_WAITED)
+            told = (
+                outcome if isinstance(outcome, Observation | Replied | Refusal) else failure_of(proposal, NOBODY_WAITED)
+            )
             came_down(live, answer.call, proposal, told, self.world.now())
         return outcome
 

@@ -71,6 +71,7 @@ class Live:
     remembered: dict[MemoryKey, Remembered] = field(default_factory=dict)
     ordinals: dict[tuple[CallKind, ToolName, Digest], int] = field(default_factory=dict)
     is_closing: bool = False  # its end is being written: nothing begins any more
+    is_handed_over: bool = False  # this process ends before the run does: another worker goes on
     unsent: set[CallId] = field(default_factory=set)  # admitted by this process, and not performed yet
     party: Party = field(init=False)
 

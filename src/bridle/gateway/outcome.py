@@ -1,7 +1,7 @@
 """What comes back through the door: an observation, a model's reply, or a refusal; all of them plain values."""
 
 from bridle.rules.data import data
-from bridle.rules.names import CallId, Confidentiality, Source, ToolName
+from bridle.rules.names import CallId, Confidentiality, Millis, Source, ToolName
 from bridle.rules.prompt import ModelReply
 from bridle.rules.stop import Detail, Retry, StopNote, StopReason
 from bridle.rules.strict_json import Json
@@ -62,6 +62,15 @@ class Refusal:
         )
         again = " It may work later." if self.note.retry is Retry.LATER else " Do not repeat this call."
         return f"refused: {self.reason} ({self.tool}{', ' + said if said else ''}).{again}"
+
+
+@data
+class Waiting:
+    """The call was not made: a person is asked about it, until `until` (Unix milliseconds) at the latest."""
+
+    tool: ToolName
+    call: CallId
+    until: Millis
 
 
 Outcome = Observation | Replied | Refusal

@@ -1,7 +1,7 @@
 """A wish becomes a proposal: arguments parsed strictly, measured against the schemas, and priced at their worst."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 
 from bridle.gateway.cleaning import clean
 from bridle.gateway.context import CallContext
@@ -86,6 +86,9 @@ class Proposal:
     misfit: str = ""
     broken_rule: str = ""
     key: str = ""  # of a write that could be performed: under it, it takes effect at most once
+    needs_approval: bool = False
+    binding: Digest = Digest("")  # of a call that needs a person: what he is asked about
+    question: bytes = b""
 
     @property
     def is_write(self) -> bool:
@@ -138,6 +141,7 @@ def _propose_tool(wish: ToolWish, live: Live, toolbox: Toolbox) -> Proposal:
         misfit=misfit,
         broken_rule=broken_rule,
         key=_key(live, ruled, arguments, args, ordinal) if is_write and ruled is not None else "",
+        needs_approval=ruled is not None and not misfit and _needs_approval(live, ruled, arguments),
     )
 
 
@@ -147,6 +151,30 @@ def _key(live: Live, ruled: Ruled, arguments: dict[str, Json], args: Digest, ord
     if tool.key:
         return business_key(tool.key, arguments)
     return f"{live.run}/{live.state.entered}/{tool.name}/{args}/{ordinal}"
+
+
+def propose_again(proposal: Proposal, live: Live, arguments: dict[str, Json]) -> Proposal:
+    """The same call with other arguments; it is still the same proposal of its step, and a write under its own key."""
+    ruled = proposal.ruled
+    assert ruled is not None
+    kept = strict_json.canonical(arguments)
+    args, misfit = keyed(live.salt, kept), _first_error(ruled.declared.takes, arguments)
+    return replace(
+        proposal,
+        args=args,
+        arguments=arguments,
+        kept_args=kept,
+        misfit=misfit,
+        broken_rule=_first_error(ruled.rule, arguments) if ruled.rule is not None else "",
+        key=_key(live, ruled, arguments, args, proposal.ordinal) if proposal.is_write and not misfit else "",
+    )
+
+
+def _needs_approval(live: Live, ruled: Ruled, arguments: dict[str, Json]) -> bool:
+    """What the policy wants a person to see: every write, or what its rule for this tool describes."""
+    if ruled.tool.effect is Effect.WRITE and live.node.require_approval:
+        return True
+    return ruled.asks is not None and not ruled.asks.errors(arguments)
 
 
 def _legible(name: str) -> ToolName:

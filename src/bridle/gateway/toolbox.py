@@ -44,6 +44,7 @@ class Ruled:
     tool: Tool
     rule: Schema | None  # the policy's own demands on the arguments
     output: Schema | None  # the tool's, or else the policy's, demands on the result
+    asks: Schema | None = None  # the arguments that a person has to see first
 
 
 class Toolbox:
@@ -115,6 +116,7 @@ class Toolbox:
             narrowed(declared.tool, rule) if rule else declared.tool,
             _schema(rule.args) if rule and rule.args else None,
             _schema(rule.output) if rule and rule.output else declared.returns,
+            _schema(rule.approval) if rule and rule.approval else None,
         )
         if len(self._ruled) >= KNOWN:
             self._ruled.clear()

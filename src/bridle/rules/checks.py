@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import field
 
+from bridle.rules.approval import Consent, consented
 from bridle.rules.budget import Account, Balance, first_short, until
 from bridle.rules.call import Call, CallKind, Purpose
 from bridle.rules.data import data
@@ -47,6 +48,8 @@ class Snapshot:
     unpriced: bool = False
     switch: KillLevel = KillLevel.OFF
     health: Health = WELL
+    asks: bool = False  # the policy's rule for this tool wants a person to see these arguments
+    consent: Consent | None = None  # what stands of a person's answer
     twin: CallId | None = None  # an identical call whose observation may stand for this one
     balances: Mapping[Account, Balance] = field(default_factory=dict)  # shared accounts this call would draw on
     claim: Claim | None = None  # of a write: what stands under its key
@@ -64,6 +67,8 @@ def run_is_open(call: Call, seen: Snapshot) -> Objection | None:
     """After the halt only the finalise call is admitted; after the end, nothing."""
     if seen.run.phase is Phase.OPEN:
         return None
+    if seen.run.phase is Phase.SUSPENDED:
+        return Hold("suspended")
     ending = seen.run.stop or seen.run.halt
     reason = ending.reason if ending else StopReason.INTERNAL_ERROR
     no_last_word = reason in (StopReason.KILLED, StopReason.CANCELLED, StopReason.CONTROL_UNAVAILABLE)
@@ -249,10 +254,16 @@ def _over_shared(call: Call, seen: Snapshot) -> Objection | None:
 
 
 def approval(call: Call, seen: Snapshot) -> Objection | None:
-    """Writes wait for a person, unless the policy says otherwise; a receipt that is there already waits for nobody."""
-    if seen.tool is not None and seen.tool.effect is Effect.WRITE and seen.policy.require_approval:
-        return None if seen.is_answered else Hold("approval_required")
-    return None
+    """What the policy wants a person to see waits for him, and is then made once, exactly as he saw it.
+
+    A receipt that is there already waits for nobody, and neither does another attempt of the very write he saw.
+    """
+    writes = seen.tool is not None and seen.tool.effect is Effect.WRITE and seen.policy.require_approval
+    if not (writes or seen.asks):
+        return None
+    if seen.claim is not None and (seen.claim.is_replay or seen.claim.is_another_attempt):
+        return None
+    return consented(seen.consent, seen.now) if seen.consent is not None else Hold("approval_required")
 
 
 CHECKS: tuple[Check, ...] = (

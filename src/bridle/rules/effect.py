@@ -81,13 +81,18 @@ class Claim:
         earlier = self.earlier
         return earlier is not None and earlier.status is IntentStatus.CONFIRMED and self.same_args
 
+    @property
+    def is_another_attempt(self) -> bool:
+        """Whether the proposal is another attempt of the very write that holds the key."""
+        return self.is_ours and self.same_args and self.earlier is not None and self.earlier.status is IntentStatus.OPEN
+
 
 def meant(claim: Claim) -> Reuse | Deny | None:
     """What an earlier write under the same key means for a new one; None when the key is free."""
     earlier = claim.earlier
     if earlier is None or earlier.status is IntentStatus.REFUSED:
         return None
-    if claim.is_ours and earlier.status is IntentStatus.OPEN:
+    if claim.is_another_attempt:
         return None
     detail: Detail = {"tool": earlier.tool, "of": f"{earlier.run}/{earlier.call}"}
     if not claim.same_args:

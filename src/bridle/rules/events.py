@@ -2,6 +2,7 @@
 
 from dataclasses import field
 
+from bridle.rules.approval import Answer
 from bridle.rules.call import CallKind, Purpose
 from bridle.rules.data import data
 from bridle.rules.failure import FailureKind
@@ -67,6 +68,7 @@ class CallAdmitted:
     attempt: int = 1
     purpose: Purpose = Purpose.WORK
     also: tuple[str, ...] = ()  # objections that observe mode let pass
+    approval: CallId = CallId("")  # the question whose answer allowed it; it is used up by this
 
 
 @data
@@ -155,6 +157,43 @@ class CallResolved:
 
 
 @data
+class ApprovalAsked:
+    """A call waits for a person, until `until` at the latest. It holds nothing meanwhile.
+
+    `binding` covers the tool, its schema, the arguments, the policy, the tenant and what a preview showed.
+    """
+
+    at: Millis
+    call: CallId
+    tool: ToolName
+    args: Digest
+    binding: Digest
+    until: Millis
+    turn: int = 0
+    preview: Digest = Digest("")
+
+
+@data
+class ApprovalDecided:
+    """A person answered. What he approved may be made once; `edited` binds the arguments that he put in their place."""
+
+    at: Millis
+    call: CallId
+    answer: Answer
+    by: str
+    said: str = ""
+    edited: Digest = Digest("")
+
+
+@data
+class RunSuspended:
+    """Nobody works on the run: it waits for a person, until `until` at the latest."""
+
+    at: Millis
+    until: Millis
+
+
+@data
 class RunResumed:
     """Another delivery of the run took over; `epoch` fences off the one before, `away` did not count as active."""
 
@@ -192,6 +231,9 @@ Event = (
     | CallVoided
     | CallInDoubt
     | CallResolved
+    | ApprovalAsked
+    | ApprovalDecided
+    | RunSuspended
     | RunResumed
     | RunHalted
     | RunStopped

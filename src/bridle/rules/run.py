@@ -1,14 +1,18 @@
 """The state of a run: the fold of its events, total over every sequence that the rules can emit."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
+from bridle.rules.approval import REMEMBERED as QUESTIONS
+from bridle.rules.approval import Asked
 from bridle.rules.budget import minus, plus
 from bridle.rules.call import CallKind, Purpose
 from bridle.rules.data import data
 from bridle.rules.events import (
+    ApprovalAsked,
+    ApprovalDecided,
     CallAdmitted,
     CallInDoubt,
     CallRefused,
@@ -21,6 +25,7 @@ from bridle.rules.events import (
     RunResumed,
     RunStarted,
     RunStopped,
+    RunSuspended,
     StepEntered,
 )
 from bridle.rules.names import (
@@ -51,6 +56,7 @@ class Phase(StrEnum):
     """Where a run is in its life."""
 
     OPEN = "open"
+    SUSPENDED = "suspended"  # nobody works on it until a person has answered
     HALTED = "halted"  # nothing new but the finalise call
     STOPPED = "stopped"
 
@@ -102,6 +108,7 @@ class RunState:
     phase: Phase = Phase.OPEN
     calls: int = 0  # proposals; also the number in the newest call id
     retries: int = 0
+    restarts: int = 0  # of the step it is in: how often its worker was lost
     refusals: int = 0
     refused_turn: int = -1
     refused_tools: tuple[ToolName, ...] = ()
@@ -117,6 +124,8 @@ class RunState:
     open_calls: Mapping[CallId, OpenCall] = field(default_factory=dict)
     recent: tuple[Progress, ...] = ()
     in_doubt: Mapping[CallId, ToolName] = field(default_factory=dict)
+    asked: tuple[Asked, ...] = ()  # questions to a person that no call has used up, the oldest first
+    suspended_at: Millis = Millis(0)
     is_tainted: bool = False
     has_read_private: bool = False
     halt: StopNote | None = None
@@ -141,6 +150,21 @@ class RunState:
         """The same, for the investigation the run is in."""
         own = self.used.get(unit, 0) + self.held.get(unit, 0) - self.before.get(unit, 0)
         return own + self.node_finalise.get(unit, 0)
+
+    @property
+    def wakes_at(self) -> Millis | None:
+        """When a suspended run goes on: once every question is answered, or the first of them expires."""
+        if self.phase is not Phase.SUSPENDED:
+            return None
+        return min((asked.until for asked in self.asked if asked.answer is None), default=Millis(0))
+
+    def is_late(self, now: Millis) -> bool:
+        """Whether every question of the run has expired."""
+        return all(asked.expired(now) for asked in self.asked)
+
+    def question(self, binding: Digest) -> Asked | None:
+        """The newest question that is about exactly this call, or whose answer put this call in its place."""
+        return next((asked for asked in reversed(self.asked) if binding in (asked.binding, asked.edited)), None)
 
     @property
     def work_until(self) -> Millis:
@@ -191,6 +215,10 @@ def apply(state: RunState | None, event: Event) -> RunState:
             return _closed(state, event.call, paid, seq=state.seq + 1, last_at=event.at, in_doubt=doubts)
         case CallResolved():
             return _resolved(state, event)
+        case ApprovalAsked() | ApprovalDecided():
+            return _asked(state, event)
+        case RunSuspended():
+            return state.with_(seq=state.seq + 1, last_at=event.at, phase=Phase.SUSPENDED, suspended_at=event.at)
         case StepEntered():
             return _entered(state, event)
         case RunResumed():
@@ -198,6 +226,8 @@ def apply(state: RunState | None, event: Event) -> RunState:
                 seq=state.seq + 1,
                 last_at=event.at,
                 epoch=event.epoch,
+                phase=Phase.OPEN if state.phase is Phase.SUSPENDED else state.phase,
+                restarts=state.restarts + (state.phase is not Phase.SUSPENDED),
                 deadline=Millis(state.deadline + event.away),
                 node_deadline=Millis(state.node_deadline + event.away if state.node_deadline else 0),
             )
@@ -207,7 +237,7 @@ def apply(state: RunState | None, event: Event) -> RunState:
         case RunStopped():
             stopped = StopNote(event.reason, event.detail)
             return state.with_(seq=state.seq + 1, last_at=event.at, phase=Phase.STOPPED, stop=stopped, finalise={},
-                node_finalise={},
+                node_finalise={}, asked=(),
             )  # fmt: skip
         case _:
             assert_never(event)
@@ -237,6 +267,7 @@ def _entered(state: RunState, event: StepEntered) -> RunState:
         last_at=event.at,
         step=event.step,
         entered=state.entered + 1,
+        restarts=0,
         limits=event.limits,
         node_deadline=event.deadline,
         used=used,
@@ -256,8 +287,25 @@ def _admitted(state: RunState, event: CallAdmitted) -> RunState:
         held=plus(state.held, event.hold),
         finalise={} if finalises and state.phase is Phase.HALTED else state.finalise,
         node_finalise={} if finalises else state.node_finalise,
+        asked=tuple(one for one in state.asked if one.call != event.approval) if event.approval else state.asked,
         open_calls={**state.open_calls, event.call: opened},
     )
+
+
+def _asked(state: RunState, event: ApprovalAsked | ApprovalDecided) -> RunState:
+    if isinstance(event, ApprovalAsked):
+        asked = Asked(event.call, event.tool, event.binding, event.at, event.until)
+        known = (*state.asked, asked)[-QUESTIONS:]
+        return state.with_(seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, asked=known)
+    if all(one.call != event.call or one.answer is not None for one in state.asked):
+        raise JournalBroken(f"nobody waits for an answer about {event.call}")
+    known = tuple(
+        replace(one, answer=event.answer, by=event.by, said=event.said, edited=event.edited)
+        if one.call == event.call
+        else one
+        for one in state.asked
+    )
+    return state.with_(seq=state.seq + 1, last_at=event.at, asked=known)
 
 
 def _settled(state: RunState, event: CallSettled) -> RunState:

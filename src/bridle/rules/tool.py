@@ -75,6 +75,7 @@ class ToolRule:
     show_bytes: int | None = None
     args: str = ""  # a JSON Schema that every call's arguments must satisfy, as canonical JSON
     output: str = ""  # a JSON Schema that every output must satisfy, as canonical JSON
+    approval: str = ""  # a JSON Schema: arguments that satisfy it wait for a person, as canonical JSON
 
 
 _EFFECTS = (Effect.READ, Effect.EGRESS, Effect.WRITE)

@@ -10,14 +10,16 @@ from bridle.runs.ended import Ended
 from bridle.runs.result import RunResult
 from bridle.runs.run import Run
 from bridle.runs.runner import OK, broken
-from bridle.runs.signals import Denied, Stop
+from bridle.runs.signals import Denied, Held, Stop
 
 Opened = Callable[[], Awaitable[tuple[Live, Run]]]
-Closed = Callable[[Live, Ended], Awaitable[RunResult]]
+Closed = Callable[[Live, Ended | None], Awaitable[RunResult]]  # None: it waits for a person
 
 
 class Attachment:
     """`async with b.attach(...) as run`: a stop ends the block quietly, and `run.result` says why.
+
+    So does a call that waits for a person: the run is suspended, and the same key goes on with it later.
 
     An ordinary exception that leaves the block ends the run `internal_error` and is raised again; a cancellation ends
     it `cancelled` and is raised again.
@@ -38,9 +40,19 @@ class Attachment:
     ) -> bool:
         assert self._live is not None
         assert self._run is not None
+        if raised is not None and _waits(raised):
+            self._run.set_result(await asyncio.shield(self._closed(self._live, None)))
+            return isinstance(raised, Held)
         ended, is_ours = _ending(self._run, self._live, raised)
         self._run.set_result(await asyncio.shield(self._closed(self._live, ended)))
         return is_ours
+
+
+def _waits(raised: BaseException) -> bool:
+    """Whether the block was left because a call waits for a person, and the run was not stopped besides."""
+    if isinstance(raised, BaseExceptionGroup):
+        return raised.subgroup(Held) is not None and raised.subgroup(Stop) is None
+    return isinstance(raised, Held)
 
 
 def _ending(run: Run, live: Live, raised: BaseException | None) -> tuple[Ended, bool]:

@@ -24,6 +24,7 @@ from bridle.rules.events import (
     RunHalted,
     RunStarted,
     RunStopped,
+    RunSuspended,
     StepEntered,
 )
 from bridle.rules.failure import BridleError, FailureKind
@@ -42,7 +43,7 @@ from bridle.rules.policy import LimitsPatch, Narrowing, Policy
 from bridle.rules.run import Phase, RunState, ending
 from bridle.rules.stop import Retry, Status, StopNote, StopReason
 from bridle.rules.strict_json import BadJson
-from bridle.store.base import RunKey, Store, Transaction
+from bridle.store.base import Fenced, RunKey, Store, Transaction
 from bridle.store.chain import keyed
 
 MAX_ANSWER = 10_000_000  # bytes
@@ -205,7 +206,7 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
         if state.phase is not Phase.STOPPED:
             for call in tuple(state.open_calls):
                 never_sent = Settlement(CallVoided(now, call), state.open_calls[call].tool, concurrency=1)
-                settle(tx, party, never_sent if call in live.unsent else lost(state, call, now, seats=1))
+                settle(tx, party, never_sent if call in live.unsent else lost(state, call, now))
             state = tx.state(live.run)
             left(tx, state)
             note = ending(state, wanted)
@@ -218,6 +219,28 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
     live.state, head = await store.transact(closed)
     _settled(live, pending)
     return head
+
+
+async def suspend(store: Store, world: World, live: Live) -> None:
+    """Nobody works on the run any more: what is pending is settled, what never began goes back."""
+    pending, party, now = tuple(live.pending), live.party, world.now()
+
+    def suspended(tx: Transaction) -> RunState:
+        for settlement in pending:
+            settle(tx, party, settlement)
+        state = tx.state(live.run)
+        if state.phase is Phase.OPEN:
+            for call in tuple(state.open_calls):
+                never_sent = Settlement(CallVoided(now, call), state.open_calls[call].tool, concurrency=1)
+                settle(tx, party, never_sent if call in live.unsent else lost(state, call, now))
+            until = min((asked.until for asked in state.asked if asked.answer is None), default=now)
+            state = tx.append(live.run, live.epoch, [RunSuspended(now, until)])
+        tx.let_go(live.run)
+        return state
+
+    live.is_closing = True
+    live.state = await store.transact(suspended)
+    _settled(live, pending)
 
 
 def _last_words(said: object, wanted: StopNote) -> tuple[bytes, StopNote]:
@@ -233,29 +256,35 @@ def _last_words(said: object, wanted: StopNote) -> tuple[bytes, StopNote]:
         return b"", StopNote(StopReason.ANSWER_INVALID, {"error": legible(str(error))}) if is_ok else wanted
 
 
-def lost(state: RunState, call: CallId, now: Millis, *, seats: int) -> Settlement:
-    """How a call ends that nobody waits for any more: paid in full, and a write is in doubt.
+def lost(state: RunState, call: CallId, now: Millis, *, again: bool = False) -> Settlement:
+    """How a call ends that nobody waits for any more: paid in full, its seat given back, and a write is in doubt.
 
-    `seats` is 1 where this process took a seat for the call, and 0 where the one that took it is gone with its seats:
-    then recovery finds out about a write.
+    `again` says that recovery finds out about a write.
     """
     opened = state.open_calls[call]
     if opened.effect is Effect.WRITE:
-        return Settlement(CallInDoubt(now, call, again=not seats), opened.tool, concurrency=seats)
+        return Settlement(CallInDoubt(now, call, again), opened.tool, concurrency=1)
     paid = {unit: amount for unit, amount in opened.hold.items() if unit != IN_FLIGHT}
-    return Settlement(CallSettled(now, call, paid, failure=FailureKind.CANCELLED), opened.tool, concurrency=seats)
+    return Settlement(CallSettled(now, call, paid, failure=FailureKind.CANCELLED), opened.tool, concurrency=1)
 
 
-async def take_over(store: Store, world: World, run: RunId, policy: Policy) -> Live:
-    """Fence off whoever worked on the run, close the calls that it left open, and remember those of its step."""
+async def take_over(
+    store: Store, world: World, run: RunId, policy: Policy, *, seen: int | None = None, drives: bool = True
+) -> Live:
+    """Fence off whoever worked on the run, close the calls that it left open, and remember those of its step.
+
+    `seen` is the epoch in which it was found: raises Fenced when another worker took it over since.
+    """
     now = world.now()
 
     def taken(tx: Transaction) -> tuple[RunState, bytes]:
-        state = tx.take_over(run, now)
+        if seen is not None and tx.state(run).epoch != seen:
+            raise Fenced(f"{run} was taken over by another worker")
+        state = tx.take_over(run, now, drives=drives)
         recorded = tx.recorded(run)
         live = live_of(state, policy, recorded.salt, None)
         for call in tuple(state.open_calls):
-            settle(tx, live.party, lost(state, call, now, seats=0))
+            settle(tx, live.party, lost(state, call, now, again=True))
         return tx.state(run), recorded.salt
 
     state, salt = await store.transact(taken)

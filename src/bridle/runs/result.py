@@ -44,12 +44,15 @@ class RunResult:
         found["answer" if self.status is Status.OK else "partial"] = (
             self.answer if self.status is Status.OK else self.partial
         )
+        if self.approval is not None:
+            found |= {"approval": self.approval, "until": self.until}
         return {**found, "spent": {str(unit): used for unit, used in self.spent.items()}, "head": self.head}
 
 
 def result_of(recorded: Recorded, said: bytes | None) -> RunResult:
     """The result of a run as it is in the store; `said` is the payload `answer`."""
     state = recorded.state
+    waiting = next((asked for asked in state.asked if asked.answer is None), None)
     status = state.stop.status if state.stop is not None else Status.WAITING
     words: Json = json.loads(said) if said else None
     return RunResult(
@@ -60,6 +63,8 @@ def result_of(recorded: Recorded, said: bytes | None) -> RunResult:
         partial=None if status is Status.OK else words,
         spent=spent_by(state),
         head=recorded.head.hex(),
+        approval=f"{state.run}/{waiting.call}" if waiting is not None else None,
+        until=waiting.until if waiting is not None else None,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from bridle.gateway.context import CallContext
 from bridle.gateway.gateway import Gateway
 from bridle.gateway.live import Live
-from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied
+from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied, Waiting
 from bridle.gateway.proposal import ModelWish, ToolWish
 from bridle.rules.call import Purpose
 from bridle.rules.checks import wraps_up
@@ -20,7 +20,7 @@ from bridle.runs.clamp import clamped
 from bridle.runs.desk import Desk, Seat
 from bridle.runs.ended import Ended
 from bridle.runs.result import RunResult, spent_by
-from bridle.runs.signals import Denied, Stop
+from bridle.runs.signals import Denied, Held, Stop
 
 
 class Run:
@@ -64,7 +64,8 @@ class Run:
 
         One with a parameter `call` is given the CallContext too, with the key that the far end of a write is sent.
 
-        Raises Denied when the call was refused or failed and the run goes on, and Stop when it does not.
+        Raises Denied when the call was refused or failed and the run goes on, Stop when it does not, and Held when it
+        waits for a person: a flow comes back to this call by itself when he has answered.
         """
         wish = ToolWish(ToolName(name), args or {})
         if perform is not None:
@@ -130,6 +131,7 @@ class Run:
         (outcome,) = await self._gateway.call(
             live, [ModelWish(sent, work, ceiling, cost, purpose, is_foreign=perform is not None or not seat.is_ours)]
         )
+        assert not isinstance(outcome, Waiting), "nobody is asked about a model"
         live.asked = len(outcome.reply.uses) if isinstance(outcome, Replied) else 0
         return outcome
 
@@ -141,10 +143,23 @@ class Run:
     # For the investigation and the runner
 
     async def acted(self, wishes: Sequence[ToolWish]) -> list[Outcome]:
-        """The tool calls of one model reply; refusals, the halt included, come back as values."""
+        """The tool calls of one model reply; refusals, the halt included, come back as values.
+
+        Raises Held, when the others of the turn are done, where one of them waits for a person.
+        """
         outcomes = await self._gateway.call(self._live, wishes)
         self._live.asked = max(self._live.asked - len(wishes), 0)
-        return outcomes
+        told: list[Outcome] = []
+        for outcome in outcomes:
+            if not isinstance(outcome, Waiting):
+                told.append(outcome)
+            elif self._live.state.phase is Phase.OPEN:
+                raise Held(self.id, outcome.call, outcome.until)
+            else:  # the run is halted meanwhile, and asks nobody any more
+                note = self._live.state.halt
+                assert note is not None
+                told.append(Refusal(outcome.tool, note.reason, note.detail, halts=True))
+        return told
 
     async def halt(self, note: StopNote) -> None:
         """Nothing else is admitted but the finalise call."""

@@ -23,14 +23,15 @@ from bridle.runs.desk import Desk
 from bridle.runs.ended import Ended
 from bridle.runs.flow import BadFlow, Flow, Step
 from bridle.runs.investigation import investigate
-from bridle.runs.journey import StepEntry, close_run, enter, kept_state, node_limits, remember
+from bridle.runs.journey import StepEntry, close_run, enter, kept_state, node_limits, remember, suspend
 from bridle.runs.reserve import finalise_reserve
 from bridle.runs.run import Run
-from bridle.runs.signals import Denied, Stop
+from bridle.runs.signals import Denied, Held, Stop
 
 log = logging.getLogger("bridle")
 KNOWN = 10_000  # bounds of steps that are remembered
 OK = StopNote(StopReason.OK)
+WAITS = Ended(OK)  # of a run that is suspended: it has no end yet
 
 
 class Runner:
@@ -42,10 +43,15 @@ class Runner:
         self._bounds: dict[tuple[int, str, int], tuple[Flow, Policy, LimitsPatch, Amounts]] = {}
 
     async def drive(self, live: Live, flow: Flow, state: object) -> Ended:
-        """From the step the run is in to its end. An outer cancellation closes the run and is raised again."""
+        """From the step the run is in to its end, or until it waits for a person: then it ends with nothing.
+
+        An outer cancellation closes the run and is raised again.
+        """
         run = Run(live, self._gateway, self._desk)
         try:
             ended = await self._advance(run, live, flow, state)
+        except Held:
+            return await self.suspend(live)
         except Stop as stop:
             ended = Ended(stop.note, stop.partial)
         except Denied as denied:
@@ -53,9 +59,14 @@ class Runner:
         except ControlUnavailable as error:
             ended = Ended(StopNote(StopReason.CONTROL_UNAVAILABLE, {"error": str(error)}))
         except asyncio.CancelledError:
+            if live.is_handed_over:
+                await asyncio.shield(self._gateway.settle(live))
+                raise
             await asyncio.shield(self.close(live, Ended(StopNote(StopReason.CANCELLED))))
             raise
         except BaseExceptionGroup as group:  # a task group of the step's own
+            if group.subgroup(Held) is not None and group.subgroup(Stop) is None:
+                return await self.suspend(live)
             ended = _of_group(group, live)
         except BridleError as error:
             ended = Ended(StopNote(StopReason.CONFIG_INVALID, {"error": str(error)}))
@@ -65,6 +76,15 @@ class Runner:
             await asyncio.shield(self.close(live, Ended(broken(error, live))))
             raise
         return await self.close(live, ended)
+
+    async def suspend(self, live: Live) -> Ended:
+        """Write down that the run waits; where that cannot be done, it is still open and the sweeper takes it up."""
+        try:
+            await suspend(self._gateway.store, self._gateway.world, live)
+        except Exception as error:  # whatever it was, the caller is told
+            log.exception("suspend_failed %s", live.run)
+            return Ended(StopNote(StopReason.CONTROL_UNAVAILABLE, {"error": str(error)}))
+        return WAITS
 
     async def close(self, live: Live, ended: Ended) -> Ended:
         """Write the end. When even that cannot be written, the run ends `control_unavailable` for its caller."""
@@ -96,12 +116,12 @@ class Runner:
             if live.state.phase is not Phase.OPEN:
                 raise Stop(live.state.stop or live.state.halt or OK)
 
-    async def end_lost(self, live: Live) -> Ended:
+    async def end_lost(self, live: Live, note: StopNote) -> Ended:
         """The end of a run whose loop is gone: its writes are looked after, and nothing else is."""
         if live.state.in_doubt:
             with suppress(Exception):  # whatever it was, the run has its end
                 await recover(self._gateway, live)
-        return await self.close(live, Ended(StopNote(StopReason.WORKER_LOST)))
+        return await self.close(live, Ended(note))
 
     async def _recover(self, live: Live) -> None:
         """The writes of a process that died; the step is given what came of them, as of its other calls."""

@@ -1,7 +1,7 @@
 """The messengers: a stop and a hold cross loops that swallow exceptions; a denial is for those loops to show."""
 
 from bridle.rules.failure import BridleError
-from bridle.rules.names import RunId
+from bridle.rules.names import CallId, Millis, RunId
 from bridle.rules.stop import Detail, Retry, StopNote, StopReason
 
 
@@ -25,7 +25,12 @@ class Stop(BaseException):
 
 
 class Held(BaseException):
-    """The run waits for a person. A BaseException for the same reason."""
+    """The run waits for a person, `until` (Unix milliseconds) at the latest. A BaseException for the same reason."""
+
+    def __init__(self, run: RunId, call: CallId, until: Millis) -> None:
+        super().__init__(f"{run}/{call} waits for a person")
+        self.approval = f"{run}/{call}"
+        self.until = until
 
 
 class Denied(Exception):

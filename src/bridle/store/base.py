@@ -67,8 +67,14 @@ class Transaction(Protocol):
     def append(self, run: RunId, epoch: int, events: Sequence[Event]) -> RunState:
         """Add events to a journal; raises Fenced unless `epoch` is the run's own."""
 
-    def take_over(self, run: RunId, at: Millis) -> RunState:
-        """Begin a new epoch of an open run: whoever held the one before is fenced off."""
+    def take_over(self, run: RunId, at: Millis, *, drives: bool = True) -> RunState:
+        """Begin a new epoch of an open run: whoever held the one before is fenced off.
+
+        From here on this worker drives it; or nobody does, until one takes it over who can.
+        """
+
+    def let_go(self, run: RunId) -> None:
+        """Nobody drives this run from here on, until a worker takes it over."""
 
     def keep(self, run: RunId, name: str, body: bytes) -> None:
         """Keep a payload beside the event that was appended last, which carries its digest."""
@@ -114,9 +120,20 @@ class RunLine:
 
 
 class Store(Protocol):
-    """A journal that runs share. `crowd` says how many of them are at work: one alone need not wait for company."""
+    """A journal that runs share, and several processes.
+
+    `crowd` says how many runs this process works on: one alone need not wait for company. `worker` is the name under
+    which it drives them, once it enlisted; the store knows of each worker whether it lives.
+    """
 
     crowd: int
+
+    @property
+    def worker(self) -> str:
+        """This process's name as a worker; empty before it enlisted."""
+
+    def enlist(self) -> None:
+        """Become a worker: runs that start from now on are this process's to drive. Raises StoreUnusable."""
 
     async def transact(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn` inside the writer's transaction and return its result after the commit.
@@ -137,6 +154,15 @@ class Store(Protocol):
     def runs(self, *, limit: int = 50, only_open: bool = False) -> list[RunLine]:
         """The newest runs first."""
 
+    def driver(self, run: RunId) -> str:
+        """The worker that drives this run and lives, or nothing; raises UnknownRun."""
+
+    def orphans(self, now: Millis, limit: int = 100) -> list[RunState]:
+        """Open runs that no other worker drives, the oldest first: of the dead, of nobody, and of this one.
+
+        Of the suspended ones only those that are to go on by `now`.
+        """
+
     def balances(self) -> dict[Account, Balance]:
         """Every shared account."""
 
@@ -150,7 +176,7 @@ class Store(Protocol):
         """Leave a wish for the process that owns the run; any process may."""
 
     def wishes(self) -> list[tuple[RunId, str]]:
-        """Runs that somebody asked to cancel, with who asked; each is given out once."""
+        """Runs of this worker, or of none that lives, that somebody asked to cancel, with who asked; given out once."""
 
     async def close(self) -> None:
         """Finish what is queued, and let go of the file."""

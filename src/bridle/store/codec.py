@@ -10,6 +10,7 @@ from typing import TypeVar, get_args, get_type_hints
 from msgspec.json import Encoder
 
 from bridle.rules import events
+from bridle.rules.approval import Answer, Asked
 from bridle.rules.budget import Account
 from bridle.rules.call import CallKind
 from bridle.rules.effect import Intent, IntentStatus
@@ -72,9 +73,12 @@ def decode(body: bytes) -> events.Event:
         raise BadRow(f"this is no event of bridle: {body[:80]!r} ({type(error).__name__}: {error})") from error
 
 
-_PLAIN = tuple(item.name for item in fields(RunState) if item.name not in ("open_calls", "recent", "halt", "stop"))
+_PLAIN = tuple(
+    item.name for item in fields(RunState) if item.name not in ("open_calls", "recent", "halt", "stop", "asked")
+)
 _plain_values = attrgetter(*_PLAIN)
 _open_values = attrgetter(*(item.name for item in fields(OpenCall)))
+_asked_values = attrgetter(*(item.name for item in fields(Asked)))
 _progress_values = attrgetter(*(item.name for item in fields(Progress)))
 
 
@@ -82,13 +86,14 @@ def encode_state(state: RunState) -> bytes:
     """A run's state as one JSON array: plain fields in their order, then the four nested ones."""
     opened = {call: _open_values(one) for call, one in state.open_calls.items()}
     halt, stop = ((note.reason, dict(note.detail)) if note else None for note in (state.halt, state.stop))
-    return _encode((_plain_values(state), opened, [_progress_values(p) for p in state.recent], halt, stop))
+    asked = [_asked_values(one) for one in state.asked]
+    return _encode((_plain_values(state), opened, [_progress_values(p) for p in state.recent], halt, stop, asked))
 
 
 def decode_state(body: bytes) -> RunState:
     """The state again. Raises BadRow."""
     try:
-        plain, opened, recent, halt, stop = json.loads(body)
+        plain, opened, recent, halt, stop, asked = json.loads(body)
         known = dict(zip(_PLAIN, plain, strict=True))
         known["phase"] = Phase(known["phase"])
         known["refused_tools"] = tuple(known["refused_tools"])
@@ -96,6 +101,7 @@ def decode_state(body: bytes) -> RunState:
             **known,
             open_calls={CallId(call): _open_call(row) for call, row in opened.items()},
             recent=tuple(Progress(*row) for row in recent),
+            asked=tuple(_asked(row) for row in asked),
             halt=StopNote(StopReason(halt[0]), halt[1]) if halt else None,
             stop=StopNote(StopReason(stop[0]), stop[1]) if stop else None,
         )
@@ -106,6 +112,11 @@ def decode_state(body: bytes) -> RunState:
 def _open_call(row: list[object]) -> OpenCall:
     kind, tool, args, hold, effect, turn, entered, at = row
     return OpenCall(CallKind(kind), tool, args, hold, Effect(effect), turn, entered, at)  # type: ignore[arg-type]  # read back as written
+
+
+def _asked(row: list[object]) -> Asked:
+    call, tool, binding, asked_at, until, answer, *said = row
+    return Asked(call, tool, binding, asked_at, until, Answer(answer) if answer else None, *said)  # type: ignore[arg-type]  # read back as written
 
 
 def encode_health(health: Health) -> bytes:

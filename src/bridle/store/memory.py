@@ -10,7 +10,7 @@ from bridle.rules.failure import ControlUnavailable
 from bridle.rules.health import WELL, Health
 from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import KillLevel
-from bridle.rules.run import Phase
+from bridle.rules.run import Phase, RunState
 from bridle.store import codec
 from bridle.store.base import Entry, Recorded, RunKey, RunLine, Transaction, UnknownRun
 from bridle.store.work import IntentKey, Line, Stored, Work
@@ -24,8 +24,11 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.crowd = 0
+        self.worker = ""
+        self._workers = 0
         self._is_closed = False
         self._runs: dict[RunId, Stored] = {}
+        self._open: dict[RunId, None] = {}
         self._lines: dict[RunId, list[Line]] = {}
         self._keys: dict[tuple[TenantId, str], RunId] = {}
         self._fingerprints: dict[tuple[TenantId, Digest], RunId] = {}
@@ -45,6 +48,8 @@ class MemoryStore:
         result = fn(work)
         for run, stored in work.runs.items():
             self._runs[run] = stored if stored.key is None else self._numbered(stored, stored.key)
+            if stored.state.phase is Phase.STOPPED:
+                self._open.pop(run, None)
         for line in work.lines:
             self._lines.setdefault(line[0], []).append(line)
         self._accounts.update(work.accounts)
@@ -62,6 +67,20 @@ class MemoryStore:
             else:
                 self._unresolved.pop(key, None)
 
+    def enlist(self) -> None:
+        """Whoever worked on this store before is gone: it has one worker at a time."""
+        self._workers += 1
+        self.worker = f"w{self._workers}"
+
+    def driver(self, run: RunId) -> str:
+        """The worker of today, when it drives this run; raises UnknownRun."""
+        return self.worker if self.load(run).worker == self.worker else ""
+
+    def orphans(self, now: Millis, limit: int = 100) -> list[RunState]:
+        """Open runs that need not wait, the oldest first."""
+        found = (self._runs[run].state for run in self._open)
+        return list(islice((state for state in found if state.wakes_at is None or state.wakes_at <= now), limit))
+
     def _numbered(self, stored: Stored, key: RunKey) -> Stored:
         state = stored.state
         if state.run in self._runs or (key.key and (state.tenant, key.key) in self._keys):
@@ -69,7 +88,8 @@ class MemoryStore:
         if key.key:
             self._keys[state.tenant, key.key] = state.run
         self._fingerprints[state.tenant, key.fingerprint] = state.run
-        return Stored(len(self._runs) + 1, state, stored.head, stored.salt)
+        self._open[state.run] = None
+        return Stored(len(self._runs) + 1, state, stored.head, stored.salt, stored.worker)
 
     # What is committed, as a transaction sees it
 

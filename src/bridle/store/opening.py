@@ -1,40 +1,28 @@
-"""Opens the file of a store: one writer at a time, a schema that this bridle knows, or a sentence."""
+"""Opens the file of a store: a schema that this bridle knows, or a sentence."""
 
-import fcntl
 import os
 import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
 from bridle.rules.failure import BridleError
+from bridle.store.lock import WriterLock
 from bridle.store.statements import SQL
 
-SCHEMA = 2
+SCHEMA = 4
 
 
 class StoreUnusable(BridleError):
     """The file cannot be a store of this bridle; the message says why and what to do."""
 
 
-class StoreBusy(StoreUnusable):
-    """Another process writes this store."""
-
-
-def take_lock(path: Path) -> int:
-    """An flock beside the file, held as long as this process lives; the kernel lets go of it when the process dies."""
+def lock_beside(path: Path) -> WriterLock:
+    """The lock of the file's writers. Raises StoreUnusable."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return WriterLock(path)
     except OSError as error:
         raise StoreUnusable(f"{path}: {error.strerror}. Choose another place with `store=` or BRIDLE_STORE.") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise StoreBusy(
-            f"{path}: another process writes this store; stop it, or give this one a store of its own"
-        ) from error
-    return lock
 
 
 def connect(path: Path, read_only: bool) -> sqlite3.Connection:
@@ -56,6 +44,7 @@ def connect(path: Path, read_only: bool) -> sqlite3.Connection:
             return db
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA wal_autocheckpoint = 0")  # done under the writer's lock instead
         _migrate(db)
     except BaseException:
         db.close()

@@ -1,68 +1,70 @@
-"""The store in one SQLite file: WAL, FULL, one writing process."""
+"""The store in one SQLite file: WAL, FULL, and one writer at a time."""
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar, cast
 
 from bridle.rules.budget import Account, Balance
 from bridle.rules.effect import Intent
-from bridle.rules.failure import ControlUnavailable
+from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.health import WELL, Health
 from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import KillLevel
-from bridle.rules.run import Phase
+from bridle.rules.run import Phase, RunState
 from bridle.store import codec
 from bridle.store.base import Entry, Recorded, RunKey, RunLine, Transaction, UnknownRun
-from bridle.store.opening import SCHEMA, StoreBusy, StoreUnusable, connect, take_lock
+from bridle.store.batch import Batch, save_run, save_shared
+from bridle.store.opening import SCHEMA, StoreUnusable, connect, lock_beside
+from bridle.store.roll import Roll
 from bridle.store.statements import SQL
 from bridle.store.work import Stored, Work
 from bridle.store.writer import Job, Writer
 
-__all__ = ["SCHEMA", "SqliteStore", "StoreBusy", "StoreUnusable"]
+__all__ = ["SCHEMA", "SqliteStore", "StoreUnusable"]
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 CACHED_RUNS = 4_096
 CACHED_ACCOUNTS = 16_384
-INTENTS_SINCE = 2  # the schema that has the table; an older file that is only read has no writes by key
+INTENTS_SINCE = 4  # the schema that has the table; an older file that is only read has no writes by key
+CHECKPOINT_AFTER = 256  # functions
 _KILL_LEVELS = tuple(KillLevel)
 _OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
 
 _INSERT_EVENT = SQL["insert_event"]
-_UPDATE_RUN = SQL["update_run"]
 _SELECT_SWITCHES = SQL["select_switches"]
 
 
 class SqliteStore:
     """Keeps the contract of `bridle.store.base.Store` in the file `path`.
 
-    With `read_only` it takes no lock and refuses to write, so that any process may look. Raises StoreBusy when another
-    process writes the file, and StoreUnusable when the file is not a store, is newer than this bridle, or cannot be
-    opened.
+    Several processes may write it; what another one committed is read again. With `read_only` it refuses to write.
+    Raises StoreUnusable when the file is not a store, is newer than this bridle, or cannot be opened.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False, inline: bool = False) -> None:
         self.path = path
         self.read_only = read_only
-        self._lock = -1
+        self._roll = Roll(path)
+        self._data_version = -1
+        self._since_checkpoint = 0
         self._runs: dict[RunId, Stored] = {}
         self._accounts: dict[Account, Balance] = {}
         self._healths: dict[tuple[TenantId, str], Health] = {}
         self._policies: set[Digest] = set()
-        if not read_only:
-            self._lock = take_lock(path)
+        self._lock = None if read_only else lock_beside(path)
         try:
-            self._write = connect(path, read_only)
-            self._read = self._write if read_only else connect(path, True)
+            with self._lock or nullcontext():
+                self._write = connect(path, read_only)
+                self._read = self._write if read_only else connect(path, True)
         except sqlite3.Error as error:
             self._let_go()
             raise StoreUnusable(f"{path}: {error}. Is it a bridle store, and may this process read it?") from error
-        except StoreUnusable:
+        except BridleError:
             self._let_go()
             raise
         self.crowd = 0  # how many runs are at work in this process; set by who starts them
@@ -74,15 +76,45 @@ class SqliteStore:
             raise ControlUnavailable(f"{self.path} is open for reading only")
         return cast(T, await self._writer.run(fn))
 
+    @property
+    def worker(self) -> str:
+        """The name under which this process drives runs; empty before it enlisted."""
+        return self._roll.own
+
+    def enlist(self) -> None:
+        """Become a worker. Raises StoreUnusable."""
+        try:
+            self._roll.enlist()
+        except OSError as error:
+            raise StoreUnusable(f"{self._name}: {error.strerror}. May this process write beside it?") from error
+
+    def workers(self) -> list[str]:
+        """Every process that drives runs of this store, by the name under which it does."""
+        return self._roll.living()
+
     def _commit(self, batch: list[Job[Transaction]]) -> None:
-        """One transaction for a whole batch; a job that fails leaves nothing behind and takes nobody with it."""
+        """One transaction for a whole batch, while no other process writes."""
+        assert self._lock is not None
+        with self._lock:
+            self._commit_alone(batch)
+            self._checkpoint(batch)
+
+    def _checkpoint(self, batch: list[Job[Transaction]]) -> None:
+        self._since_checkpoint += len(batch)
+        if self._since_checkpoint >= CHECKPOINT_AFTER:
+            self._since_checkpoint = 0
+            self._write.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _commit_alone(self, batch: list[Job[Transaction]]) -> None:
+        """A job that fails leaves nothing behind and takes nobody with it."""
         self._write.execute("BEGIN IMMEDIATE")
         try:
+            self._look_again()
             done = self._alone(batch[0]) if len(batch) == 1 else self._in_company(batch)
             if done is None:
                 self._write.execute("ROLLBACK")
                 return
-            _save_shared(self._write, done)
+            save_shared(self._write, done)
             self._write.execute("COMMIT")
         except BaseException:
             if self._write.in_transaction:
@@ -90,14 +122,23 @@ class SqliteStore:
             raise
         self._remember(done)
 
+    def _look_again(self) -> None:
+        """Forget what is cached when another process has committed since."""
+        (version,) = self._write.execute("PRAGMA data_version").fetchone()
+        if version != self._data_version:
+            self._data_version = version
+            self._runs.clear()
+            self._accounts.clear()
+            self._healths.clear()
+
     def _alone(self, job: Job[Transaction]) -> "Work | None":
         """The only job of a transaction needs no savepoint; None when it failed."""
         work = Work(self)
         return work if self._ran(job, work, self._write_out) else None
 
-    def _in_company(self, batch: list[Job[Transaction]]) -> "_Shared":
+    def _in_company(self, batch: list[Job[Transaction]]) -> "Batch":
         """Each job reads what the ones before it did, and is written inside its own savepoint."""
-        shared = _Shared(self)
+        shared = Batch(self)
         for job in batch:
             work = Work(shared)
             if self._ran(job, work, self._write_out_apart):
@@ -131,7 +172,7 @@ class SqliteStore:
     def _write_out(self, work: Work) -> None:
         db = self._write
         for run, stored in work.runs.items():
-            work.runs[run] = _save_run(db, stored)
+            work.runs[run] = save_run(db, stored)
         db.executemany(_INSERT_EVENT, [(work.runs[line[0]].no, *line[1:]) for line in work.lines])
         for digest, canonical in work.policies.items():
             if digest not in self._policies:
@@ -139,7 +180,7 @@ class SqliteStore:
         for intent in work.intents.values():  # never cached: what another transaction claimed has to be seen
             db.execute(SQL["upsert_intent"], codec.encode_intent(intent))
 
-    def _remember(self, done: "Work | _Shared") -> None:
+    def _remember(self, done: "Work | Batch") -> None:
         """Caches change only after the commit."""
         for run, stored in done.runs.items():
             if stored.state.phase is Phase.STOPPED and not stored.state.open_calls:
@@ -151,8 +192,8 @@ class SqliteStore:
         self._healths.update(done.healths)
         if len(self._runs) > CACHED_RUNS:
             _drop_oldest(self._runs, CACHED_RUNS)
-        if len(self._accounts) > CACHED_ACCOUNTS:  # a seat that is taken has no row: it may not be forgotten
-            self._accounts = {a: b for a, b in self._accounts.items() if a.unit == IN_FLIGHT and b.reserved}
+        if len(self._accounts) > CACHED_ACCOUNTS:
+            _drop_oldest(self._accounts, CACHED_ACCOUNTS)
         if len(self._healths) > CACHED_RUNS:
             _drop_oldest(self._healths, CACHED_RUNS)
 
@@ -167,7 +208,7 @@ class SqliteStore:
         row = db.execute(SQL["select_run"], (run,)).fetchone()
         if row is None:
             raise UnknownRun(f"there is no run {run} in {self._name}; `bridle runs` lists them")
-        return Stored(row[0], codec.decode_state(row[3]), row[1], row[2])
+        return Stored(row[0], codec.decode_state(row[3]), row[1], row[2], row[4])
 
     def find(self, tenant: TenantId, key: RunKey) -> RunId | None:
         """The newest run of a key, or of a fingerprint where there is no key."""
@@ -240,7 +281,21 @@ class SqliteStore:
         """Every shared account."""
         with self._looking() as db:
             rows = db.execute(SQL["select_accounts"]).fetchall()
-        return {codec.account_of(*row[:5]): Balance(0, row[5], row[6]) for row in rows}
+        return {codec.account_of(*row[:5]): Balance(0, row[5], row[6]) for row in rows if row[2] != IN_FLIGHT}
+
+    def driver(self, run: RunId) -> str:
+        """The worker that drives this run and lives, or nothing; raises UnknownRun."""
+        with self._looking() as db:
+            worker = self._select(db, run).worker
+        return worker if self._roll.is_alive(worker) else ""
+
+    def orphans(self, now: Millis, limit: int = 100) -> list[RunState]:
+        """Open runs of workers that are dead, of nobody, and of this one; the oldest first."""
+        with self._looking() as db:
+            drivers = [worker for (worker,) in db.execute(SQL["select_drivers"]).fetchall()]
+            gone = [worker for worker in drivers if worker == self.worker or not self._roll.is_alive(worker)]
+            rows = [row for worker in gone for row in db.execute(SQL["select_driven"], (worker, now, limit)).fetchall()]
+        return [codec.decode_state(state) for (state,) in rows[:limit]]
 
     def policy(self, digest: Digest) -> bytes | None:
         """The canonical bytes of a policy."""
@@ -271,28 +326,35 @@ class SqliteStore:
     def wishes(self) -> list[tuple[RunId, str]]:
         """Runs that somebody asked to cancel."""
         with self._looking() as db:
-            if db.execute(SQL["any_wish"]).fetchone() is None:
-                return []
-        with self._aside() as db:
-            return [(RunId(run), by) for run, by in db.execute(SQL["delete_wishes"]).fetchall()]
+            found = db.execute(SQL["select_wishes"]).fetchall()
+        mine = [(RunId(run), by) for run, by, at in found if at == self.worker or not self._roll.is_alive(at or "")]
+        if mine:
+            with self._aside() as db:
+                db.executemany(SQL["delete_wish"], [(run,) for run, _ in mine])
+        return mine
 
     @contextmanager
     def _aside(self) -> Iterator[sqlite3.Connection]:
         """A connection for one statement: the writer's may be in the middle of a batch, in its own thread."""
+        lock = lock_beside(self.path)
         try:
-            db = connect(self.path, False)
-            try:
-                yield db
-            finally:
-                db.close()
+            with lock:
+                db = connect(self.path, False)
+                try:
+                    yield db
+                finally:
+                    db.close()
         except sqlite3.Error as error:
             raise ControlUnavailable(f"{self._name}: {error}") from error
+        finally:
+            lock.close()
 
     async def close(self) -> None:
         """Finish what is queued, and let go of the file."""
         await self._writer.close()
-        for db in {id(self._read): self._read, id(self._write): self._write}.values():
-            db.close()
+        with suppress(ControlUnavailable), self._lock or nullcontext():  # closing may be a checkpoint
+            for db in {id(self._read): self._read, id(self._write): self._write}.values():
+                db.close()
         self._let_go()
 
     @property
@@ -300,94 +362,13 @@ class SqliteStore:
         return str(self.path)
 
     def _let_go(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
-
-
-class _Shared:
-    """What the functions of one batch see of each other: each reads what the ones before it did."""
-
-    def __init__(self, store: SqliteStore) -> None:
-        self._store = store
-        self.runs: dict[RunId, Stored] = {}
-        self.accounts: dict[Account, Balance] = {}
-        self.healths: dict[tuple[TenantId, str], Health] = {}
-        self.policies: dict[Digest, bytes] = {}
-        self._switches: dict[TenantId, KillLevel] = {}
-
-    def take(self, work: Work) -> None:
-        """A function that succeeded joins the batch."""
-        self.runs.update(work.runs)
-        self.accounts.update(work.accounts)
-        self.healths.update(work.healths)
-        self.policies.update(work.policies)
-
-    def load(self, run: RunId) -> Stored:
-        """A run."""
-        own = self.runs.get(run)
-        return own if own is not None else self._store.load(run)
-
-    def find(self, tenant: TenantId, key: RunKey) -> RunId | None:
-        """The newest run of a key; runs of the same batch are in the table already."""
-        return self._store.find(tenant, key)
-
-    def load_balance(self, account: Account) -> Balance:
-        """A shared account."""
-        own = self.accounts.get(account)
-        return own if own is not None else self._store.load_balance(account)
-
-    def load_health(self, tenant: TenantId, dependency: str) -> Health:
-        """The health of a dependency."""
-        own = self.healths.get((tenant, dependency))
-        return own if own is not None else self._store.load_health(tenant, dependency)
-
-    def load_switch(self, tenant: TenantId) -> KillLevel:
-        """The kill level of a tenant, read once in every transaction."""
-        if tenant not in self._switches:
-            self._switches[tenant] = self._store.load_switch(tenant)
-        return self._switches[tenant]
-
-    def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
-        """The write under a key; those of the same batch are in the table already."""
-        return self._store.load_intent(tenant, tool, key)
-
-    def load_unresolved(self, run: RunId) -> list[Intent]:
-        """The writes of a run that are open or in doubt; those of the same batch are in the table already."""
-        return self._store.load_unresolved(run)
+        self._roll.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
 
 def _drop_oldest(cache: dict[K, V], bound: int) -> None:
     """What entered first goes first; a cache only saves a look into the table."""
     for key in list(islice(cache, len(cache) - bound)):
         del cache[key]
-
-
-def _save_run(db: sqlite3.Connection, stored: Stored) -> Stored:
-    state = stored.state
-    reason = state.stop.reason if state.stop else None
-    row = codec.encode_state(state)
-    if stored.no and state.phase is Phase.OPEN:
-        db.execute(_UPDATE_RUN, (state.last_at, stored.head, row, stored.no))
-        return stored
-    if stored.no:
-        db.execute(SQL["update_phase"], (state.phase, reason, state.last_at, stored.head, row, stored.no))
-        return stored
-    key = stored.key or RunKey("", Digest(""))
-    values = (
-        state.run, state.tenant, key.key, key.fingerprint, state.phase, reason, state.last_at, stored.head,
-        stored.salt, row,
-    )  # fmt: skip
-    no = db.execute(SQL["insert_run"], values).lastrowid
-    return Stored(no or 0, state, stored.head, stored.salt)
-
-
-def _save_shared(db: sqlite3.Connection, shared: "Work | _Shared") -> None:
-    """Accounts and health are written once a batch, however many functions touched them."""
-    for account, balance in shared.accounts.items():
-        if account.unit == IN_FLIGHT:
-            continue  # seats are given back when their process dies, by recovery; they need no row
-        name = (account.level, account.of, account.unit, account.window, account.period)
-        db.execute(SQL["upsert_account"], (*name, balance.settled, balance.reserved))
-    for (tenant, dependency), health in shared.healths.items():
-        db.execute(SQL["upsert_health"], (tenant, dependency, codec.encode_health(health)))

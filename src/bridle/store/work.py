@@ -19,6 +19,10 @@ from bridle.store.base import Fenced, Recorded, RunKey
 class Committed(Protocol):
     """What a store knows as of the transaction's start."""
 
+    @property
+    def worker(self) -> str:
+        """The name under which this process drives runs."""
+
     def load(self, run: RunId) -> "Stored":
         """A run; raises UnknownRun."""
 
@@ -49,7 +53,9 @@ class Stored:
     state: RunState
     head: bytes
     salt: bytes
+    worker: str  # who drives it; empty when nobody does
     key: RunKey | None = None  # of a run that is new
+    is_taken: bool = False  # it has another driver than its row says
 
 
 IntentKey = tuple[TenantId, ToolName, str]
@@ -73,7 +79,7 @@ class Work:
         state = fold([event])
         body = codec.encode(event)
         head = chain.link(chain.root(event.run), body)
-        self.runs[event.run] = Stored(0, state, head, salt, key)
+        self.runs[event.run] = Stored(0, state, head, salt, self.committed.worker, key)
         self.lines.append((event.run, 1, body, head, None, None))
         return state
 
@@ -97,16 +103,27 @@ class Work:
             body = codec.encode(event)
             head = chain.link(head, body)
             self.lines.append((run, state.seq, body, head, None, None))
-        self.runs[run] = Stored(stored.no, state, head, stored.salt, stored.key)
+        self.runs[run] = Stored(stored.no, state, head, stored.salt, stored.worker, stored.key, stored.is_taken)
         return state
 
-    def take_over(self, run: RunId, at: Millis) -> RunState:
+    def take_over(self, run: RunId, at: Millis, *, drives: bool = True) -> RunState:
         """Begin a new epoch of an open run: whoever held the one before is fenced off."""
         state = self._stored(run).state
         if state.phase is Phase.STOPPED:
             return state
-        away = Millis(max(at - state.last_at, 0))
-        return self.append(run, state.epoch, [RunResumed(at, state.epoch + 1, away)])
+        since = state.suspended_at if state.phase is Phase.SUSPENDED else state.last_at
+        away = Millis(max(at - since, 0))
+        state = self.append(run, state.epoch, [RunResumed(at, state.epoch + 1, away)])
+        self._give(run, self.committed.worker if drives else "")
+        return state
+
+    def let_go(self, run: RunId) -> None:
+        """Nobody drives this run from here on, until a worker takes it over."""
+        self._give(run, "")
+
+    def _give(self, run: RunId, worker: str) -> None:
+        known = self._stored(run)
+        self.runs[run] = Stored(known.no, known.state, known.head, known.salt, worker, known.key, is_taken=True)
 
     def keep(self, run: RunId, name: str, body: bytes) -> None:
         """Keep a payload beside the event that was appended last. Raises LookupError when there is no place for it."""

@@ -1,2 +1,2 @@
 -- One run by its id.
-SELECT no, head, salt, state FROM runs WHERE run = ?
+SELECT no, head, salt, state, worker FROM runs WHERE run = ?

@@ -1,0 +1,70 @@
+"""What a person was asked, what he said, and what that means for the call that comes again."""
+
+from dataclasses import field
+from enum import StrEnum
+
+from bridle.rules.data import data
+from bridle.rules.decision import Deny, Hold
+from bridle.rules.names import CallId, Digest, Millis, ToolName
+from bridle.rules.stop import Detail, StopReason
+
+REMEMBERED = 32  # answers of one run; what was refused stays refused without asking again
+EXPIRES_AFTER = Millis(24 * 3_600_000)
+
+
+class Answer(StrEnum):
+    """What a person says to a call that waits for him."""
+
+    APPROVE = "approve"
+    EDIT = "edit"  # it may be made with these other arguments
+    REJECT = "reject"
+    RESPOND = "respond"  # it is not made: these words are the answer to it
+
+
+@data
+class Asked:
+    """One question to a person. `binding` is the digest of everything that he is shown: it is for this and no other."""
+
+    call: CallId
+    tool: ToolName
+    binding: Digest
+    asked_at: Millis
+    until: Millis
+    answer: Answer | None = None
+    by: str = ""
+    said: str = ""  # the reason of a rejection, or the words of a response
+    edited: Digest = Digest("")  # the binding of the arguments that an edit put in their place
+
+    def expired(self, now: Millis) -> bool:
+        """Whether it is too late: for the person, and for the call that he approved."""
+        return now >= self.until
+
+    @property
+    def admits(self) -> Digest:
+        """The binding of the call that may be made once, or nothing."""
+        if self.answer is Answer.EDIT:
+            return self.edited
+        return self.binding if self.answer is Answer.APPROVE else Digest("")
+
+
+@data
+class Consent:
+    """What stands of a person's answer when a call that needs one is proposed."""
+
+    binding: Digest  # of the call as it is proposed now
+    asked: Asked | None = field(default=None)  # the question that was about this very binding
+
+
+def consented(consent: Consent, now: Millis) -> Hold | Deny | None:
+    """None when a person allowed exactly this call, and in time; otherwise he is asked, or has refused."""
+    asked = consent.asked
+    if asked is None:
+        return Hold("approval_required")
+    if asked.admits == consent.binding != "" and not asked.expired(now):
+        return None
+    detail: Detail = {"tool": asked.tool, "by": asked.by, "said": asked.said}
+    if asked.answer in (Answer.REJECT, Answer.RESPOND):
+        return Deny(StopReason.APPROVAL_DENIED, detail)
+    if asked.expired(now):
+        return Deny(StopReason.APPROVAL_EXPIRED, {"tool": asked.tool, "until": asked.until})
+    return Hold("approval_required")

@@ -1,0 +1,104 @@
+"""Runs that nobody drives any more: one worker that has the flow resumes them; where the loop is gone they end."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bridle.gateway.gateway import Gateway
+from bridle.gateway.live import Live
+from bridle.rules.failure import BridleError, ControlUnavailable
+from bridle.rules.names import RunId
+from bridle.rules.run import Phase, RunState
+from bridle.rules.stop import StopNote, StopReason
+from bridle.runs import journey
+from bridle.runs.charter import Charter
+from bridle.runs.ended import Ended
+from bridle.runs.flow import Flow
+from bridle.runs.result import RunResult, read_result
+from bridle.runs.runner import Runner
+
+log = logging.getLogger("bridle")
+RESTARTS = 5  # of one step; what kills its worker this often would kill the next one too
+STRANGE = 10_000  # milliseconds in which the flow of an open run may still become known here
+GRACE = 2_000  # milliseconds since its last event in which a run of this process may still be on its way to a task
+
+Start = Callable[[Live, Flow, object], "asyncio.Task[RunResult]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Takes over what dead workers left, and what this one lost sight of; `start` begins to drive a run."""
+
+    gateway: Gateway
+    runner: Runner
+    charter: Charter
+    flows: Mapping[tuple[str, str], Flow]
+    lives: Mapping[RunId, Live]
+    start: Start
+
+    async def recover(self, grace: int = 0) -> None:
+        """Take over every run that nobody drives, one after the other; one that cannot go on keeps no house shut."""
+        now = self.gateway.world.now()
+        for state in self.gateway.store.orphans(now):
+            waited = state.phase is Phase.SUSPENDED or now - state.last_at >= grace
+            if waited and state.run not in self.lives:
+                try:
+                    await self.take_up(state)
+                except ControlUnavailable:
+                    raise
+                except BridleError as error:  # another worker was faster, or its policy is gone; doctor names it
+                    log.info("not_recovered %s: %s", state.run, error)
+
+    async def take_up(self, state: RunState) -> "asyncio.Task[RunResult] | None":
+        """Drive a run from here on, or end it; None where there is nothing to drive.
+
+        Raises Fenced when another worker was faster, and BridleError when its policy or its state is gone.
+        """
+        store, world = self.gateway.store, self.gateway.world
+        policy = self.charter.kept(store, state.run)
+        flow = self.flows.get((state.name, state.version))
+        if state.phase is Phase.SUSPENDED and state.loop == "attach" and not state.is_late(world.now()):
+            return None  # its loop comes back for it with the same key
+        if state.loop == "attach" or state.restarts >= RESTARTS:
+            live = await journey.take_over(store, world, state.run, policy, seen=state.epoch)
+            await self.runner.end_lost(live, _lost(state))
+            return None
+        if flow is None:  # left to a worker that has it; the seats that it holds are not
+            if state.open_calls and world.now() - state.last_at >= STRANGE:
+                await journey.take_over(store, world, state.run, policy, seen=state.epoch, drives=False)
+            return None
+        live = await journey.take_over(store, world, state.run, policy, seen=state.epoch)
+        try:
+            kept = self.runner.kept(live, flow) if live.state.entered else None
+        except BridleError as error:  # the flow of this version has another state today
+            ended = Ended(StopNote(StopReason.CONFIG_INVALID, {"error": str(error)}))
+            await self.runner.close(live, ended)
+            return None
+        return self.start(live, flow, kept)
+
+    async def wait_for(self, run: RunId, every: float = 0.1) -> RunResult:
+        """The result of a run, whoever drives it; it is taken up here when its worker dies. Raises BridleError."""
+        store = self.gateway.store
+        while True:  # ends: every run ends, or waits
+            state = store.recorded(run).state
+            waits = state.wakes_at is not None and state.wakes_at > self.gateway.world.now()
+            if state.stop is not None or waits:
+                return read_result(store, run)
+            if store.driver(run) in ("", store.worker) and run not in self.lives:
+                if state.loop == "flow" and (state.name, state.version) not in self.flows:
+                    raise BridleError(
+                        f"run {run} is of the flow {state.name} {state.version}, which nobody registered here"
+                    )
+                task = await self.take_up(state)
+                if task is not None:
+                    return await asyncio.shield(task)
+                continue
+            await asyncio.sleep(every)
+
+
+def _lost(state: RunState) -> StopNote:
+    """The end of a run that nobody can go on with."""
+    if state.phase is Phase.SUSPENDED:
+        return StopNote(StopReason.APPROVAL_EXPIRED, {"tool": ", ".join(asked.tool for asked in state.asked)})
+    return StopNote(StopReason.WORKER_LOST, {"restarts": state.restarts} if state.restarts else {})

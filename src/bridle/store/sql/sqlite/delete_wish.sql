@@ -1,0 +1,2 @@
+-- Take a wish out.
+DELETE FROM wishes WHERE run = ?

@@ -1,2 +1,0 @@
--- Take the wishes out.
-DELETE FROM wishes RETURNING run, wanted_by
