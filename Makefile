@@ -10,11 +10,11 @@ NO_PACKAGES := bridle: the packages could not be installed (pip says why above).
 # run, <what is done>, <command>: one line when it works, the whole output when it does not
 run = @printf '%-12s %s\n' '$(1)' '$(2)'; out=$$($(2) </dev/null 2>&1) || { printf '%s\n' "$$out"; exit 1; }
 
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check bench storm storm-sabotage lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 22
 
 demo: .venv/core.stamp ## watch governed runs, and the two incidents being stopped
 	@$(BIN)/bridle demo
@@ -33,6 +33,12 @@ check: .venv/dev.stamp ## style, types, floors, tidiness
 
 bench: bench/.venv/peers.stamp ## the figures of the README, measured against peers on this machine
 	@PYTHONPATH=src:. bench/.venv/bin/python bench/run.py $(BENCH_ARGS)
+
+storm: .venv/dev.stamp ## 100,000 runs on a bad day, every promise checked against what the world saw (STORM_ARGS=--help)
+	@$(BIN)/python -m bench.storm $(STORM_ARGS)
+
+storm-sabotage: .venv/dev.stamp ## break our own code on purpose, one promise at a time: the storm has to find each
+	@STORM_SABOTAGES=all $(BIN)/python -m pytest -q -n auto tests/storm/test_sabotage.py </dev/null
 
 lock: .venv/lock.stamp ## resolve the dependencies anew into requirements/*.txt (LOCK_ARGS=--upgrade for newer ones)
 	@echo "lock         requirements/core.txt requirements/dev.txt requirements/lock.txt"

@@ -26,8 +26,10 @@ CATCHES_EVERYTHING = {
     ("src/bridle/bridle.py", "_sweep"): "the sweeper outlives one bad run",
     ("src/bridle/gateway/gateway.py", "settle_all"): "the trouble of one run is not its neighbours'",
     ("src/bridle/gateway/judge.py", "judge"): "an output may run code of its own while it is read",
+    ("src/bridle/runs/runner.py", "suspend"): "whatever it was, the caller is told how his run ended",
     ("src/bridle/runs/runner.py", "close"): "whatever it was, the caller is told how his run ended",
     ("src/bridle/gateway/perform.py", "perform_here"): "what a client raised is translated, or raised again",
+    ("src/bridle/gateway/perform.py", "_announced"): "what foreign code raised is translated, or raised again",
     ("src/bridle/gateway/perform.py", "_said"): "even the message of an exception is foreign code",
     ("src/bridle/gateway/threads.py", "submit"): "what a plain function raises is raised where it is waited for",
     ("src/bridle/runs/blocking.py", "_carried"): "what a run raises is raised again in the thread of its caller",
@@ -51,7 +53,10 @@ LAZY = {
 # where our own rooms may be imported late: these wire the house, and must start fast
 LATE_WIRING = ("src/bridle/__init__.py", "src/bridle/bridle.py", "src/bridle/cli/")
 # (test module, function): why it must really wait
-REALLY_WAITS: dict[tuple[str, str], str] = {}
+REALLY_WAITS = {
+    ("tests/crash/worker.py", "house"): "the gate is a file that another process makes",
+    ("tests/crash/test_workers.py", "until"): "the world is a file that other processes write",
+}
 
 WORKPLACE = tuple("".join(parts) for parts in (("/wo", "rk/"), ("far", "m-"), ("../sha", "red"), (".libr", "ary")))
 

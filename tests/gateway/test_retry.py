@@ -6,12 +6,14 @@ from bridle.bridle import Bridle
 from bridle.gateway.proposal import ToolWish
 from bridle.rules.failure import FailureKind
 from bridle.rules.names import Millis, ToolName
+from bridle.rules.policy import Limits
 from bridle.rules.stop import StopReason
 from bridle.testing.fake_tool import Fails, FakeTool, Returns
 from bridle.testing.virtual_time import VirtualLoop
 from tests.gateway.house import allowing, asking, observations, refusals, virtually
 
 BRIEF = Fails(FailureKind.UNAVAILABLE)
+BUSY = Fails(FailureKind.RATE_LIMITED)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,21 @@ def test_64_calls_at_once_share_the_three_retries_of_their_run() -> None:
         assert len(tool.calls) <= 67
 
     virtually(story, allowing("kb.read"))
+
+
+def test_calls_of_one_turn_that_wait_to_be_tried_again_share_the_three_retries_of_their_run() -> None:
+    """Found by the storm (seed 7, run 1524): each looked at the budget before it waited, and went after it."""
+
+    async def story(b: Bridle, loop: VirtualLoop) -> None:
+        tool = FakeTool({"n": int}, *(Returns(f"text {number}") for number in range(40)), BUSY)
+        b.declare("kb.read", tool, effect="read")
+        async with b.attach(agent="a") as run:
+            for number in range(40):  # so that the dependency has earned more retries than a run has
+                await asking(run, f"kb.read n={number}")
+            assert len(refusals(await asking(run, *(f"kb.read n={number}" for number in range(40, 44))))) == 4
+        assert len(tool.calls) == 44 + 3
+
+    virtually(story, allowing("kb.read", limits=Limits(max_tool_calls=1_000, max_steps=1_000)))
 
 
 def test_a_dependency_that_is_down_gets_at_most_a_tenth_more_than_was_offered() -> None:

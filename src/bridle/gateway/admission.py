@@ -9,7 +9,7 @@ from bridle.gateway.live import Live
 from bridle.gateway.proposal import ModelWish, Proposal
 from bridle.gateway.settlement import Party, Settlement, accounts, concurrency_of, settle
 from bridle.rules.approval import EXPIRES_AFTER, Consent
-from bridle.rules.call import Call, Purpose
+from bridle.rules.call import Call
 from bridle.rules.checks import Snapshot, decide
 from bridle.rules.data import data
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
@@ -29,6 +29,7 @@ _NEVER_LET_PASS = (StopReason.KILLED, StopReason.CONTROL_UNAVAILABLE)
 class Verdict:
     """The decision on a proposal, under the id that the call was given."""
 
+    proposal: Proposal
     call: CallId
     answer: Admit | Objection
     at: Millis
@@ -62,15 +63,15 @@ class Admission:
     ) -> Verdict:
         state = tx.state(party.run)
         call = Call(
-            id=CallId(f"c{state.calls + 1}"),
-            kind=proposal.kind,
-            tool=proposal.tool,
-            args=proposal.args,
-            hold=proposal.hold,
-            turn=proposal.turn,
-            ordinal=proposal.ordinal,
-            attempt=self.attempt,
-            purpose=proposal.wish.purpose if isinstance(proposal.wish, ModelWish) else Purpose.WORK,
+            CallId(f"c{state.calls + 1}"),
+            proposal.kind,
+            proposal.tool,
+            proposal.args,
+            proposal.hold,
+            proposal.turn,
+            proposal.ordinal,
+            self.attempt,
+            proposal.purpose,
         )
         seen = self._snapshot(tx, party, proposal, state, fresh)
         answer = self._written(tx, party, proposal, call, seen)
@@ -78,7 +79,7 @@ class Admission:
             fresh[proposal.tool, proposal.args] = call.id
             self.given.append(call.id)
             self.live.unsent.add(call.id)  # if this very commit is lost, the id means nothing
-        return Verdict(call.id, answer, self.now, self.attempt)
+        return Verdict(proposal, call.id, answer, self.now, self.attempt)
 
     def _snapshot(
         self,
@@ -90,22 +91,22 @@ class Admission:
     ) -> Snapshot:
         tool = proposal.ruled.tool if proposal.ruled is not None else None
         drawn = accounts(party, proposal.tool, concurrency_of(tool), proposal.hold, self.now)
+        balances = {account: tx.balance(account, limit) for account, limit in drawn}
         return Snapshot(
-            now=self.now,
-            run=state,
-            policy=self.live.node,
-            tool=tool,
-            misfit=proposal.misfit,
-            broken_rule=proposal.broken_rule,
-            unpriced=isinstance(proposal.wish, ModelWish)
-            and (proposal.wish.ceiling is None or proposal.tool in self.overran),
-            switch=tx.switch(party.tenant),
-            health=tx.health(party.tenant, proposal.dependency),
-            asks=proposal.needs_approval,
-            consent=Consent(proposal.binding, state.question(proposal.binding)) if proposal.binding else None,
-            twin=self._twin(proposal, fresh) if self.attempt == 1 else None,
-            balances={account: tx.balance(account, limit) for account, limit in drawn},
-            claim=claim_of(tx, party.tenant, party.run, proposal, self.attempt) if proposal.key else None,
+            self.now,
+            state,
+            self.live.node,
+            tool,
+            proposal.misfit,
+            proposal.broken_rule,
+            isinstance(proposal.wish, ModelWish) and (proposal.wish.ceiling is None or proposal.tool in self.overran),
+            tx.switch(party.tenant),
+            tx.health(party.tenant, proposal.dependency),
+            proposal.needs_approval,
+            Consent(proposal.binding, state.question(proposal.binding)) if proposal.binding else None,
+            self._twin(proposal, fresh) if self.attempt == 1 else None,
+            balances,
+            claim_of(tx, party.tenant, party.run, proposal, self.attempt) if proposal.key else None,
         )
 
     def _twin(self, proposal: Proposal, fresh: dict[tuple[ToolName, Digest], CallId]) -> CallId | None:
@@ -127,9 +128,11 @@ class Admission:
     def _enforced(self, decision: Decision, seen: Snapshot) -> Admit | Objection:
         """In observe mode a refusal is written down and let pass, where there is something that can be performed."""
         answer = decision.answer
-        is_unknown = isinstance(answer, Deny | Halt) and answer.detail.get("rule") == "unknown"
-        if seen.policy.enforcement is Enforcement.ENFORCE or isinstance(answer, Admit | Reuse | Later):
+        if isinstance(answer, Admit) or seen.policy.enforcement is Enforcement.ENFORCE:
             return answer
+        if isinstance(answer, Reuse | Later):
+            return answer
+        is_unknown = isinstance(answer, Deny | Halt) and answer.detail.get("rule") == "unknown"
         if isinstance(answer, Deny | Halt) and answer.reason in _NEVER_LET_PASS:
             return answer
         taken = meant(seen.claim) if seen.claim is not None else None
@@ -145,7 +148,7 @@ class Admission:
         """The decision, as events and reservations in the transaction that looked."""
         decided = decide(call, seen)
         answer = self._enforced(decided, seen)
-        also = tuple([_named(objection) for objection in decided.also])
+        also = tuple(map(_named, decided.also))
         match answer:
             case Admit():
                 passed = () if isinstance(decided.answer, Admit) else (_named(decided.answer), *also)

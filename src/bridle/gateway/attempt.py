@@ -1,6 +1,6 @@
 """One attempt of one admitted call: perform it, judge what came back, and say how it is to be settled."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -36,9 +36,12 @@ from bridle.rules.names import (
     USD_NANO,
     Amounts,
     CallId,
+    Confidentiality,
     Effect,
     Millis,
+    Source,
     ToolName,
+    Unit,
 )
 from bridle.rules.prompt import ModelReply, ToolUse, Usage, is_pinned
 from bridle.rules.stop import StopReason
@@ -51,6 +54,7 @@ _NOT_BILLED = frozenset({
 })  # fmt: skip
 _DID_NOT_HAPPEN = frozenset({FailureKind.RATE_LIMITED, FailureKind.REJECTED, FailureKind.CREDENTIALS})
 
+_NOTHING: Amounts = {}
 TOOL_REASONS = MappingProxyType({
     FailureKind.UNAVAILABLE: StopReason.TOOL_UNAVAILABLE,
     FailureKind.TIMEOUT: StopReason.TOOL_UNAVAILABLE,
@@ -84,18 +88,19 @@ class Attempt:
     failed: CallFailed | None = None
 
 
-async def attempt(permit: Permit, live: Live, proposal: Proposal, answer: Verdict, world: World) -> Attempt:
+async def attempt(
+    permit: Permit, live: Live, proposal: Proposal, answer: Verdict, now: Millis, world: World
+) -> Attempt:
     """Perform and judge; every failure of the world comes back as a value."""
     ours = isinstance(proposal.wish, ModelWish) and not proposal.wish.is_foreign
     carry_out = perform_here if ours else perform
-    performed = await carry_out(permit, _work(permit, live, proposal, answer), world.now())
+    performed = await carry_out(permit, _work(permit, live, proposal, answer), now)
     at = world.now()
-    cut = permit.is_cut and performed.failed is not None and performed.failed.kind is FailureKind.TIMEOUT
-    if cut:
-        performed = Performed(failed=CallFailed(FailureKind.CANCELLED, "there was no time left to wait for it"))
     judge_it = _model_attempt if proposal.kind is CallKind.MODEL else _tool_attempt
-    done = judge_it(live, proposal, answer, performed, at)
-    return _out_of_time(live, proposal, done, at) if cut else done
+    if permit.is_cut and performed.failed is not None and performed.failed.kind is FailureKind.TIMEOUT:
+        cut = Performed(failed=CallFailed(FailureKind.CANCELLED, "there was no time left to wait for it"))
+        return _out_of_time(live, proposal, judge_it(live, proposal, answer, cut, at), at)
+    return judge_it(live, proposal, answer, performed, at)
 
 
 def _out_of_time(live: Live, proposal: Proposal, done: Attempt, at: Millis) -> Attempt:
@@ -108,15 +113,13 @@ def _out_of_time(live: Live, proposal: Proposal, done: Attempt, at: Millis) -> A
     return Attempt(done.settlement, refusal, done.failed)
 
 
-def _work(
-    permit: Permit, live: Live, proposal: Proposal, answer: Verdict
-) -> Callable[[], Coroutine[object, object, object]]:
+def _work(permit: Permit, live: Live, proposal: Proposal, answer: Verdict) -> Callable[[], Awaitable[object]]:
     wish = proposal.wish
     if isinstance(wish, ModelWish):
         if not is_pinned(wish.request):
             raise PolicyNotPinned(wish.request.model)
         left = Millis(max(permit.until - answer.at, 1))
-        return lambda: _waited(wish.work(left))
+        return lambda: wish.work(left)
     return _tool_work(wish, proposal, context_of(live, proposal, answer, permit.until))
 
 
@@ -129,12 +132,10 @@ def context_of(live: Live, proposal: Proposal, answer: Verdict, until: Millis) -
     return CallContext(live.run, answer.call, live.tenant, key, answer.attempt, until)
 
 
-def _tool_work(
-    wish: ToolWish, proposal: Proposal, context: CallContext
-) -> Callable[[], Coroutine[object, object, object]]:
+def _tool_work(wish: ToolWish, proposal: Proposal, context: CallContext) -> Callable[[], Awaitable[object]]:
     foreign = wish.work
     if foreign is not None:
-        return lambda: _waited(foreign(context))
+        return lambda: foreign(context)
     declared = _ruled(proposal).declared
     function = declared.function
     if function is None:
@@ -156,10 +157,6 @@ def _tool_work(
     return work
 
 
-async def _waited(work: Awaitable[object]) -> object:
-    return await work
-
-
 def _tool_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: Performed, at: Millis) -> Attempt:
     ruled, failed = _ruled(proposal), performed.failed
     tool = ruled.tool
@@ -168,10 +165,11 @@ def _tool_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: Pe
         shown = tool.show_bytes // 4 if wraps_up(live.state, live.node.limits, at) else tool.show_bytes
         judged = judge(performed.value, ruled, live.run, answer.call, shown)
         if judged.observation is not None:
+            used = {**paid, BYTES_OBSERVED: len(judged.kept)}
+            result = keyed(live.salt, judged.kept)
             ending = CallSettled(
-                at, answer.call, {**paid, BYTES_OBSERVED: len(judged.kept)}, keyed(live.salt, judged.kept),
-                source=tool.source, confidentiality=tool.confidentiality, shown=shown,
-            )  # fmt: skip
+                at, answer.call, used, result, None, tool.source, tool.confidentiality, _NOTHING, 0, shown
+            )
             return Attempt(_settlement(live, proposal, ending, judged.kept), judged.observation)
         failed = judged.failed
     assert failed is not None
@@ -226,29 +224,28 @@ def _model_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: P
     assert isinstance(reply, ModelReply)
     try:
         reply = _sound(reply)
-        kept_reply(reply)
+        kept = kept_reply(reply)
     except (TypeError, ValueError, AttributeError):
         reply = ModelReply("")  # its parts are not what they are declared to be: an empty answer, paid in full
-    used = _paid(proposal)
-    if reply.usage is not None and _is_countable(reply.usage):
-        tokens = {TOKENS_IN: reply.usage.tokens_in, TOKENS_OUT: reply.usage.tokens_out}
-        used = {**used, **tokens, USD_NANO: wish.cost(reply.usage)}
-    kept = kept_reply(reply)
-    ending = CallSettled(
-        at, answer.call, used, keyed(live.salt, kept), overrun=beyond(used, proposal.hold), asked=len(reply.uses)
-    )
+        kept = kept_reply(reply)
+    used, usage = _paid(proposal), reply.usage
+    if usage is not None and _is_countable(usage):
+        used |= {TOKENS_IN: usage.tokens_in, TOKENS_OUT: usage.tokens_out, USD_NANO: wish.cost(usage)}
+    result, overrun, asked = keyed(live.salt, kept), beyond(used, proposal.hold), len(reply.uses)
+    ending = CallSettled(at, answer.call, used, result, None, Source.TRUSTED, Confidentiality.PUBLIC, overrun, asked)
     return Attempt(_settlement(live, proposal, ending, kept), Replied(reply, answer.call))
 
 
 def _is_countable(usage: Usage) -> bool:
     """Whether a client counted tokens as tokens are counted; otherwise the whole hold is paid."""
-    return all(type(n) is int and 0 <= n <= MOST_TOKENS for n in (usage.tokens_in, usage.tokens_out))
+    into, out = usage.tokens_in, usage.tokens_out
+    return type(into) is int and type(out) is int and 0 <= into <= MOST_TOKENS and 0 <= out <= MOST_TOKENS
 
 
 def _sound(reply: ModelReply) -> ModelReply:
     """The reply in whole characters: half of one could be neither kept nor sent on."""
     try:
-        "".join([reply.text, *(part for use in reply.uses for part in (use.id, use.name, use.arguments))]).encode()
+        "".join([reply.text, *[part for use in reply.uses for part in (use.id, use.name, use.arguments)]]).encode()
     except UnicodeEncodeError:
         uses = tuple(ToolUse(_whole(use.id), _whole(use.name), _whole(use.arguments)) for use in reply.uses)
         return replace(reply, text=_whole(reply.text), uses=uses)
@@ -259,9 +256,11 @@ def _whole(text: str) -> str:
     return legible(text, len(text))
 
 
-def _paid(proposal: Proposal) -> Amounts:
+def _paid(proposal: Proposal) -> dict[Unit, int]:
     """The whole hold, but for the seat, which is given back and never paid."""
-    return {unit: amount for unit, amount in proposal.hold.items() if unit != IN_FLIGHT}
+    paid = dict(proposal.hold)
+    paid.pop(IN_FLIGHT, None)
+    return paid
 
 
 def _settlement(
@@ -302,12 +301,12 @@ def unsent(live: Live, proposal: Proposal, call: CallId, at: Millis) -> Settleme
 def permit_for(live: Live, proposal: Proposal, answer: Verdict, now: Millis) -> Permit:
     """An attempt ends with its own timeout, its step's deadline or the run's, whichever comes first."""
     wish, state = proposal.wish, live.state
-    finalises = isinstance(wish, ModelWish) and wish.purpose is Purpose.FINALISE
+    finalises = proposal.purpose is Purpose.FINALISE
     ends = state.deadline if finalises else state.work_until
     if state.node_deadline and not finalises:
         ends = min(ends, state.node_deadline)
     own = now + (wish.timeout if isinstance(wish, ModelWish) else _ruled(proposal).tool.timeout)
-    return Permit(answer.call, Millis(min(own, ends)), is_cut=ends < own)
+    return Permit(answer.call, Millis(min(own, ends)), ends < own)
 
 
 def _ruled(proposal: Proposal) -> Ruled:

@@ -16,7 +16,7 @@ def claim_of(tx: Transaction, tenant: TenantId, run: RunId, proposal: Proposal, 
     if earlier is None:
         return Claim(None)
     same = keyed(earlier.salt, proposal.kept_args) == earlier.args
-    return Claim(earlier, same, is_ours=attempt > 1 and earlier.run == run)
+    return Claim(earlier, same, is_ours=attempt > 1 and earlier.run == run, recovers=proposal.recovers)
 
 
 def claimed(

@@ -94,7 +94,7 @@ class _Cleaner:
     def look_closely(self, value: str) -> None:
         if "\0" in value:
             raise Misfit("a NUL character is not taken in text")
-        if LONE_HALF.search(value):
+        if not value.isascii() and LONE_HALF.search(value):
             raise Misfit("a lone surrogate is not text")
 
     def whole(self, value: int) -> int:

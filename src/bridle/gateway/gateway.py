@@ -20,7 +20,7 @@ from bridle.gateway.together import together
 from bridle.gateway.toolbox import Toolbox
 from bridle.gateway.twins import came_down, took_off, twin_of
 from bridle.gateway.world import World
-from bridle.rules.call import CallKind
+from bridle.rules.budget import Account
 from bridle.rules.decision import Admit, Deny, Halt, Hold, Later, Reuse
 from bridle.rules.events import CallVoided, RunHalted
 from bridle.rules.failure import CallFailed, ControlUnavailable, FailureKind
@@ -53,19 +53,24 @@ class Gateway:
         """
         live.turn += 1
         proposals = [propose(wish, live, self.toolbox) for wish in wishes]
-        if any(proposal.needs_approval for proposal in proposals):
-            proposals = [self._put(live, proposal) if proposal.needs_approval else proposal for proposal in proposals]
+        proposals = [self._put(live, proposal) if proposal.needs_approval else proposal for proposal in proposals]
+        if not live.remembered:
+            return await self._made(live, proposals)
         known = [recall(live, proposal) for proposal in proposals]
         new = [proposal for proposal, past in zip(proposals, known, strict=True) if past is None]
-        if not new:
-            return [past for past in known if past is not None]
-        answers = await self.admit(live, new)
-        try:
-            fresh = await together([self.answered(live, p, answer) for p, answer in zip(new, answers, strict=True)])
-        finally:
-            self._drop_unsent(live, new, answers)
-        outcomes = iter(fresh)
+        outcomes = iter(await self._made(live, new) if new else ())
         return [next(outcomes) if past is None else past for past in known]
+
+    async def _made(self, live: Live, proposals: Sequence[Proposal]) -> list[Outcome | Waiting]:
+        """The outcomes of proposals that no crash left an outcome of."""
+        answers = await self.admit(live, proposals)
+        try:
+            if len(answers) == 1:
+                return [await self.answered(live, answers[0].proposal, answers[0])]
+            return await together([self.answered(live, answer.proposal, answer) for answer in answers])
+        finally:
+            if live.unsent:
+                self._drop_unsent(live, answers)
 
     def _put(self, live: Live, proposal: Proposal) -> Proposal:
         """A call that needs a person, as he is asked about it, or as he changed it."""
@@ -74,16 +79,16 @@ class Gateway:
     async def admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
         """One transaction: what is pending is settled, then every proposal is decided."""
         pending = tuple(live.pending)
-        admission = Admission(live, proposals, self.world.now(), pending, attempt, self._overran, self.world.fresh)
+        admission = Admission(live, proposals, self.world.now(), pending, attempt, self._overran, self.world.fresh, [])
         try:
             answers, live.state = await self.store.transact(admission)
         except asyncio.CancelledError:  # it is committed all the same, and nobody will perform what it admitted
             await asyncio.shield(self._void(live, admission.given))
             raise
         self._landed(live, pending)
-        for proposal, answer in zip(proposals, answers, strict=True):
+        for answer in answers:
             if isinstance(answer.answer, Admit):
-                took_off(live, answer.call, proposal, answer.at)
+                took_off(live, answer.call, answer.proposal, answer.at)
         return answers
 
     async def answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome | Waiting:
@@ -117,11 +122,12 @@ class Gateway:
         if live.is_closing:  # the end is on its way to the journal, and says that this was never sent
             came_down(live, answer.call, proposal, failure_of(proposal, NOBODY_WAITED), self.world.now())
             return failure_of(proposal, NOBODY_WAITED)
-        permit = permit_for(live, proposal, answer, self.world.now())
+        now = self.world.now()
+        permit = permit_for(live, proposal, answer, now)
         live.unsent.discard(answer.call)
         outcome: Outcome | Waiting | None = None
         try:
-            done = await attempt(permit, live, proposal, answer, self.world)
+            done = await attempt(permit, live, proposal, answer, now, self.world)
             live.pending.append(done.settlement)
             outcome = done.outcome
             if done.settlement.overran:
@@ -132,7 +138,7 @@ class Gateway:
             elif done.failed is not None and await self._goes_again(live, proposal, answer, done.failed):
                 (again,) = await self.admit(live, [proposal], answer.attempt + 1)
                 outcome = await self.answered(live, proposal, again)
-            elif self._rides(live, proposal):
+            elif self._rides(live, proposal, done.settlement.seat):
                 self._riding[live.run] = live
             else:
                 await self.settle(live)
@@ -207,26 +213,25 @@ class Gateway:
 
     # Below: who waits, and for what
 
-    def _rides(self, live: Live, proposal: Proposal) -> bool:
+    def _rides(self, live: Live, proposal: Proposal, seat: Account | None) -> bool:
         """Whether the settlement may wait for the next admission: losing it then errs on the safe side."""
-        if proposal.kind is CallKind.MODEL:
+        if seat is None:  # a model's
             return live.loop == "flow"
-        return not proposal.is_write and not self._seats.is_wanted(bulkhead(live.tenant, proposal.tool))
+        return not proposal.is_write and not self._seats.is_wanted(seat)
 
     def _landed(self, live: Live, settled: Sequence[Settlement]) -> None:
         """After the commit: the settlements are done, and one waiter for each freed seat may try again."""
         if settled:
-            done = {settlement.call for settlement in settled}
-            live.pending = [settlement for settlement in live.pending if settlement.call not in done]
+            live.pending = [settlement for settlement in live.pending if settlement not in settled]
             if not live.pending:
                 self._riding.pop(live.run, None)
             for settlement in settled:
                 self._seats.free(settlement.seat)
 
-    def _drop_unsent(self, live: Live, proposals: Sequence[Proposal], answers: Sequence[Verdict]) -> None:
+    def _drop_unsent(self, live: Live, answers: Sequence[Verdict]) -> None:
         """Calls that were admitted and then cancelled before they began: what they held goes back."""
-        for proposal, answer in zip(proposals, answers, strict=True):
-            is_admitted = isinstance(answer.answer, Admit)
+        for answer in answers:
+            proposal, is_admitted = answer.proposal, isinstance(answer.answer, Admit)
             if is_admitted and answer.call in live.unsent and answer.call in live.flying:
                 live.unsent.discard(answer.call)
                 live.pending.append(unsent(live, proposal, answer.call, self.world.now()))

@@ -1,7 +1,7 @@
 """The one place where a tool or a model is really called: with a permit, under a deadline, nothing around it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from bridle.gateway.cleaning import legible
@@ -38,14 +38,14 @@ class Performed:
     failed: CallFailed | None = None
 
 
-async def perform(permit: Permit, work: Callable[[], Coroutine[object, object, object]], now: Millis) -> Performed:
+async def perform(permit: Permit, work: Callable[[], Awaitable[object]], now: Millis) -> Performed:
     """One attempt. The watchdog counts the whole time; work that will not stop is left behind, its result unread."""
     permit.use()
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
     task = loop.create_task(_announced(work, over))
     seconds = max(permit.until - now, 0) / 1_000
-    watchdog = loop.call_later(seconds, _end, over)
+    watchdog = loop.call_at(loop.time() + seconds, _end, over)
     try:
         await over  # what asyncio.wait does, without the sets: this is on the path of every call
     except asyncio.CancelledError:
@@ -58,7 +58,7 @@ async def perform(permit: Permit, work: Callable[[], Coroutine[object, object, o
         task.cancel()
         task.add_done_callback(_forgotten)
         return Performed(failed=CallFailed(FailureKind.TIMEOUT, f"no answer within {seconds:g} s"))
-    return _result(task)
+    return task.result()
 
 
 async def perform_here(permit: Permit, work: Callable[[], Awaitable[object]], now: Millis) -> Performed:
@@ -76,21 +76,18 @@ async def perform_here(permit: Permit, work: Callable[[], Awaitable[object]], no
         return Performed(failed=_translated(error))
 
 
-async def _announced(work: Callable[[], Coroutine[object, object, object]], over: "asyncio.Future[None]") -> object:
+async def _announced(work: Callable[[], Awaitable[object]], over: "asyncio.Future[None]") -> Performed:
     """Wakes who waits from inside the task: a callback on the task would wake him one pass of the loop later."""
     try:
-        return await work()
+        return Performed(await work())
+    except asyncio.CancelledError:  # read only where nobody outside cancelled it
+        return Performed(failed=CallFailed(FailureKind.CRASHED, "the call was cancelled from inside"))
     except SystemExit as error:  # a tool does not end the house
-        raise CallFailed(FailureKind.CRASHED, f"SystemExit: {error.code}") from None
+        return Performed(failed=CallFailed(FailureKind.CRASHED, f"SystemExit: {error.code}"))
+    except BaseException as error:  # noqa: BLE001 - translated, or raised again
+        return Performed(failed=_translated(error))
     finally:
         _end(over)
-
-
-def _result(task: asyncio.Task[object]) -> Performed:
-    if task.cancelled():
-        return Performed(failed=CallFailed(FailureKind.CRASHED, "the call was cancelled from inside"))
-    error = task.exception()
-    return Performed(task.result()) if error is None else Performed(failed=_translated(error))
 
 
 def _translated(error: BaseException) -> CallFailed:
@@ -121,7 +118,7 @@ def _end(over: "asyncio.Future[None]") -> None:
         over.set_result(None)
 
 
-def _forgotten(task: asyncio.Task[object]) -> None:
+def _forgotten(task: asyncio.Task[Performed]) -> None:
     """A late end is looked at, so that nothing is logged as never retrieved."""
     if not task.cancelled():
         task.exception()

@@ -80,15 +80,18 @@ class Proposal:
     ordinal: int
     turn: int
     hold: Amounts
+    dependency: str  # under which name the health of its far end is kept
+    purpose: Purpose = Purpose.WORK
     ruled: Ruled | None = None
     arguments: dict[str, Json] = field(default_factory=dict)
     kept_args: bytes = b""
     misfit: str = ""
     broken_rule: str = ""
-    key: str = ""  # of a write that could be performed: under it, it takes effect at most once
     needs_approval: bool = False
     binding: Digest = Digest("")  # of a call that needs a person: what he is asked about
     question: bytes = b""
+    key: str = ""  # of a write that could be performed: under it, it takes effect at most once
+    recovers: bool = False  # another attempt of a write whose process died
 
     @property
     def is_write(self) -> bool:
@@ -99,11 +102,6 @@ class Proposal:
     def is_reusable(self) -> bool:
         """Whether its observation may stand for an identical call's."""
         return self.ruled is not None and self.ruled.tool.reuse is not ReuseScope.NEVER
-
-    @property
-    def dependency(self) -> str:
-        """Under which name the health of its far end is kept."""
-        return self.ruled.tool.depends_on if self.ruled is not None else str(self.tool)
 
 
 def propose(wish: Wish, live: Live, toolbox: Toolbox) -> Proposal:
@@ -128,20 +126,22 @@ def _propose_tool(wish: ToolWish, live: Live, toolbox: Toolbox) -> Proposal:
     ordinal = live.next_ordinal(CallKind.TOOL, tool, args)
     is_write = ruled is not None and ruled.tool.effect is Effect.WRITE and not misfit
     return Proposal(
-        wish=wish,
-        kind=CallKind.TOOL,
-        tool=tool,
-        args=args,
-        ordinal=ordinal,
-        turn=live.turn,
-        hold=_tool_hold(tool, ruled, is_step=live.loop == "attach" and live.asked == 0),
-        ruled=ruled,
-        arguments=arguments,
-        kept_args=kept,
-        misfit=misfit,
-        broken_rule=broken_rule,
+        wish,
+        CallKind.TOOL,
+        tool,
+        args,
+        ordinal,
+        live.turn,
+        _tool_hold(tool, ruled, is_step=live.loop == "attach" and live.asked == 0),
+        ruled.tool.depends_on if ruled is not None else str(tool),
+        Purpose.WORK,
+        ruled,
+        arguments,
+        kept,
+        misfit,
+        broken_rule,
+        ruled is not None and not misfit and _needs_approval(live, ruled, arguments),
         key=_key(live, ruled, arguments, args, ordinal) if is_write and ruled is not None else "",
-        needs_approval=ruled is not None and not misfit and _needs_approval(live, ruled, arguments),
     )
 
 
@@ -218,17 +218,10 @@ def _propose_model(wish: ModelWish, live: Live) -> Proposal:
     hold: dict[Unit, int] = {MODEL_CALLS: 1, STEPS: 1}
     if wish.ceiling is not None:
         tokens_in, tokens_out, money = wish.ceiling
-        hold |= {TOKENS_IN: tokens_in, TOKENS_OUT: tokens_out}
+        hold[TOKENS_IN], hold[TOKENS_OUT] = tokens_in, tokens_out
         if money:
             hold[USD_NANO] = money
     tool = ToolName(request.model)
     args = keyed(live.salt, request.digest.encode())
-    return Proposal(
-        wish=wish,
-        kind=CallKind.MODEL,
-        tool=tool,
-        args=args,
-        ordinal=live.next_ordinal(CallKind.MODEL, tool, memory_args(CallKind.MODEL, args)),
-        turn=live.turn,
-        hold=hold,
-    )
+    ordinal = live.next_ordinal(CallKind.MODEL, tool, memory_args(CallKind.MODEL, args))
+    return Proposal(wish, CallKind.MODEL, tool, args, ordinal, live.turn, hold, request.model, wish.purpose)

@@ -35,8 +35,8 @@ async def _recovered(house: House, live: Live, intent: Intent) -> None:
     admitted, ended = _newest(house, live, intent)
     kept = next((k for call in intent.doubts if (k := house.store.payload(live.run, f"{call}.args")) is not None), b"")
     proposal = propose(ToolWish(intent.tool, kept.decode()), live, house.toolbox)
-    proposal = replace(proposal, ordinal=admitted.ordinal, turn=admitted.turn, key=intent.key)
-    newest = Verdict(admitted.call, Admit(admitted.hold), admitted.at, admitted.attempt)
+    proposal = replace(proposal, ordinal=admitted.ordinal, turn=admitted.turn, key=intent.key, recovers=True)
+    newest = Verdict(proposal, admitted.call, Admit(admitted.hold), admitted.at, admitted.attempt)
     if proposal.ruled is None:
         await left_to_a_person(house, live, intent)
         return

@@ -3,10 +3,9 @@
 from bridle.rules.failure import CallFailed
 from bridle.rules.health import Health
 from bridle.rules.names import Millis
-from bridle.rules.run import RunState
+from bridle.rules.run import RETRIES_OF_A_RUN, RunState
 
 ATTEMPTS = 3  # of one call
-RETRIES_OF_A_RUN = 3  # so that N calls send at most N + 3
 FIRST_WAIT = Millis(250)
 LONGEST_WAIT = Millis(8_000)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import field
+from functools import lru_cache
 
 from bridle.gateway.intents import moved
 from bridle.rules.budget import SHORTEST_WINDOW, Account, period
@@ -55,6 +56,7 @@ class Party:
     known: dict[tuple[object, ...], Sequence[tuple[Account, int]]] = field(default_factory=dict, compare=False)
 
 
+@lru_cache(maxsize=4_096)
 def bulkhead(tenant: TenantId, tool: ToolName) -> Account:
     """The account whose balance is the number of calls of a tool in flight."""
     return Account(Level.TENANT, f"{tenant}/{tool}", IN_FLIGHT, Window.NONE, 0)
@@ -95,18 +97,17 @@ def concurrency_of(tool: Tool | None) -> int:
 
 def settle(tx: Transaction, party: Party, settlement: Settlement) -> RunState:
     """Write one ending. A call that recovery closed already stays as it is."""
-    state = tx.state(party.run)
-    opened = state.open_calls.get(settlement.call)
+    state, ending = tx.state(party.run), settlement.ending
+    opened = state.open_calls.get(ending.call)
     if opened is None:
         return state
-    ending = settlement.ending
     state = tx.append(party.run, party.epoch, [ending])
     if settlement.kept:
         tx.keep(party.run, f"{ending.call}.result", settlement.kept)
     _give_back(tx, party, opened, settlement)
-    health = tx.health(party.tenant, settlement.dependency)
     failure = ending.failure if isinstance(ending, CallSettled) else settlement.doubt
     if failure is not None or isinstance(ending, CallSettled):
+        health = tx.health(party.tenant, settlement.dependency)
         better = health.answered(ending.at, failure, settlement.retry_after)
         if better is not health:
             tx.set_health(party.tenant, settlement.dependency, better)

@@ -9,8 +9,6 @@ T = TypeVar("T")
 
 async def together(work: Sequence[Coroutine[object, object, T]]) -> list[T]:
     """The results in order. The first exception cancels the others and is raised as it is, not in a group."""
-    if len(work) == 1:
-        return [await work[0]]
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one) for one in work]

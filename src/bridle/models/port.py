@@ -1,8 +1,8 @@
 """The small port behind which every model stands, and the port of its prices."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from bridle.rules.data import data
 from bridle.rules.names import Millis, UsdNanos
 from bridle.rules.prompt import ModelReply, ModelRequest, Usage
 
@@ -24,7 +24,7 @@ class Model(Protocol):
         """Give connections back. A model that was closed is not asked again."""
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class Ceiling:
     """What one request uses at its worst: tokens, and nano-dollars."""
 

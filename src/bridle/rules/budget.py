@@ -100,6 +100,8 @@ def _month(day: int) -> int:
 
 def plus(left: Amounts, right: Amounts) -> dict[Unit, int]:
     """Both together, unit by unit."""
+    if not left:
+        return dict(right)
     total = dict(left)
     for unit, amount in right.items():
         total[unit] = total.get(unit, 0) + amount
@@ -108,6 +110,8 @@ def plus(left: Amounts, right: Amounts) -> dict[Unit, int]:
 
 def minus(left: Amounts, right: Amounts) -> dict[Unit, int]:
     """What is left; units that come to 0 are dropped. Never below 0: nothing gives back more than it took."""
+    if left == right:  # a run that makes one call at a time holds what that call holds
+        return {}
     rest = dict(left)
     for unit, amount in right.items():
         remaining = rest.get(unit, 0) - amount
@@ -127,7 +131,7 @@ def beyond(used: Amounts, held: Amounts) -> dict[Unit, int]:
 def first_short(wanted: Amounts, balances: Iterable[tuple[Account, Balance]]) -> tuple[Account, Balance] | None:
     """The first account that cannot bear its part, or None when all can."""
     for account, balance in balances:
-        if wanted.get(account.unit, 0) > balance.available:
+        if wanted.get(account.unit, 0) > balance.limit - balance.settled - balance.reserved:
             return account, balance
     return None
 

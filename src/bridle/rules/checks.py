@@ -28,7 +28,7 @@ from bridle.rules.names import (
     tool_unit,
 )
 from bridle.rules.policy import KillLevel, Level, Limits, LimitsPatch, Policy
-from bridle.rules.run import Phase, RunState
+from bridle.rules.run import RETRIES_OF_A_RUN, Phase, RunState
 from bridle.rules.stop import STOPS, Detail, Precedence, StopReason
 from bridle.rules.tool import Tool
 
@@ -133,8 +133,11 @@ def dependency_health(call: Call, seen: Snapshot) -> Objection | None:
         if call.kind is CallKind.MODEL:
             return Halt(StopReason.MODEL_UNAVAILABLE, {"model": call.tool, "until": again})
         return Deny(StopReason.TOOL_UNAVAILABLE, {"tool": call.tool, "until": again})
-    if call.attempt > 1 and not seen.health.may_retry:
-        return Deny(StopReason.TOOL_UNAVAILABLE, {"tool": call.tool, "rule": "retry budget"})
+    recovers = seen.claim is not None and seen.claim.recovers
+    if call.attempt > 1 and not (recovers or (seen.health.may_retry and seen.run.retries < RETRIES_OF_A_RUN)):
+        is_model = call.kind is CallKind.MODEL
+        reason = StopReason.MODEL_UNAVAILABLE if is_model else StopReason.TOOL_UNAVAILABLE
+        return Deny(reason, {"model" if is_model else "tool": call.tool, "rule": "retry budget"})
     patient_until = seen.health.not_before
     if seen.now < patient_until:
         detail: Detail = {"tool": call.tool, "until": patient_until}

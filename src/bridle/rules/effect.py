@@ -74,6 +74,7 @@ class Claim:
     earlier: Intent | None
     same_args: bool = True
     is_ours: bool = False  # the proposal is another attempt of the very write that holds the key
+    recovers: bool = False  # and its process died: that is no retry, and takes nothing from the budgets of retries
 
     @property
     def is_replay(self) -> bool:

@@ -45,11 +45,9 @@ class Health:
         change = RETRY_GAIN if attempt == 1 else -RETRY_TOKEN
         tokens = min(max(self.retry_tokens + change, 0), RETRY_TOKENS_AT_MOST)
         probing = Millis(now + timeout) if self.condition(now) is Condition.HALF_OPEN else self.probing_until
-        return (
-            self
-            if (tokens, probing) == (self.retry_tokens, self.probing_until)
-            else replace(self, retry_tokens=tokens, probing_until=probing)
-        )
+        if tokens == self.retry_tokens and probing == self.probing_until:
+            return self
+        return replace(self, retry_tokens=tokens, probing_until=probing)
 
     def answered(self, now: Millis, failure: FailureKind | None, retry_after: Millis = Millis(0)) -> "Health":
         """After a settlement. Only illness counts; a 429 slows down and trips nothing."""

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property
 
 from bridle.rules.names import (
     NANOS_PER_USD,
@@ -57,7 +57,7 @@ class Enforcement(StrEnum):
     OBSERVE = "observe"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """The hard limits of one run, or of one node in it. Every field is a whole number greater than 0."""
 
@@ -72,15 +72,10 @@ class Limits:
         """The smaller of each pair."""
         return replace(self, **{name: min(getattr(self, name), value) for name, value in to.items()})
 
-    @property
+    @cached_property
     def by_name(self) -> "LimitsPatch":
         """The limits by their names."""
-        return _by_name(self)
-
-
-@lru_cache(maxsize=4_096)
-def _by_name(limits: Limits) -> "LimitsPatch":
-    return {limit.name: getattr(limits, limit.name) for limit in fields(limits)}
+        return {limit.name: getattr(self, limit.name) for limit in fields(self)}
 
 
 LimitsPatch = Mapping[str, int]  # names of fields of Limits; only what is to be narrowed

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from bridle.rules.data import data
 from bridle.rules.names import Digest
@@ -61,9 +61,11 @@ class Message:
         return size
 
 
-@dataclass(frozen=True, slots=True)
-class ToolOffer:
-    """A tool as a model is shown it; `parameters` is its JSON Schema as canonical JSON."""
+class ToolOffer(NamedTuple):
+    """A tool as a model is shown it; `parameters` is its JSON Schema as canonical JSON.
+
+    A tuple, because a set of offers is looked up by its value with every request.
+    """
 
     name: str
     description: str
@@ -80,7 +82,7 @@ class ToolOffer:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class ModelRequest:
     """One request to a model. `size` bounds its input tokens, `max_output` its output tokens."""
 
@@ -124,13 +126,8 @@ class Prompt:
     def with_message(self, message: Message) -> "Prompt":
         """This conversation and one more message. Only the pinned segment speaks as the system."""
         assert message.role is not Role.SYSTEM, "a system message below the pinned segment would speak for the policy"
-        return Prompt(
-            self.pinned,
-            (*self.messages, message),
-            self.note,
-            self.size + message.size,
-            _chained(self.digest, message),
-        )
+        messages, size = (*self.messages, message), self.size + message.size
+        return Prompt(self.pinned, messages, self.note, size, _chained(self.digest, message))
 
     def with_note(self, note: str) -> "Prompt":
         """This conversation with another pinned note."""
@@ -164,15 +161,9 @@ class Prompt:
         system = self._system
         shown = tuple(offers)
         head = _framed((model, system.text, str(max_output), _digest_of(shown)))
-        return ModelRequest(
-            model=model,
-            messages=(system, *self.messages),
-            offers=shown,
-            max_output=max_output,
-            pinned=self.pinned,
-            size=self.size + system.size + _size_of(shown),
-            digest=Digest(hashlib.sha256(self.digest + head).hexdigest()[:32]),
-        )
+        size = self.size + system.size + _size_of(shown)
+        digest = Digest(hashlib.blake2b(self.digest + head, digest_size=16).hexdigest())
+        return ModelRequest(model, (system, *self.messages), shown, max_output, self.pinned, size, digest)
 
 
 def is_pinned(request: ModelRequest) -> bool:
@@ -204,15 +195,15 @@ def _size_in_bytes(text: str) -> int:
 
 
 def _chained(before: bytes, message: Message) -> bytes:
-    parts = [message.role, message.answers, message.text]
+    parts: list[str] = [message.role, message.answers, message.text]
     for use in message.uses:
         parts += (use.name, use.arguments)
-    return hashlib.sha256(before + _framed(parts)).digest()
+    return hashlib.blake2b(before + _framed(parts), digest_size=32).digest()
 
 
 def _framed(parts: Sequence[str]) -> bytes:
     """Texts as bytes that no other texts make: their lengths stand in front."""
-    return (",".join([str(len(part)) for part in parts]) + ":" + "".join(parts)).encode()
+    return f"{','.join(map(str, map(len, parts)))}:{''.join(parts)}".encode()
 
 
 @lru_cache(maxsize=1_024)

@@ -49,6 +49,7 @@ from bridle.rules.policy import LimitsPatch
 from bridle.rules.stop import StopNote, StopReason, strongest
 
 REMEMBERED = 12  # results that looping is judged by: three repeats of a cycle of four
+RETRIES_OF_A_RUN = 3  # so that N calls send at most N + 3
 REUSED = Digest("=")  # the result of a call that another one's observation answered
 
 
@@ -134,8 +135,7 @@ class RunState:
     def with_(self, **changes: object) -> "RunState":
         """This state with some fields changed."""
         changed = object.__new__(RunState)
-        changed.__dict__.update(self.__dict__)
-        changed.__dict__.update(changes)
+        object.__setattr__(changed, "__dict__", self.__dict__ | changes)
         return changed
 
     def spent(self, unit: Unit) -> int:
@@ -374,14 +374,17 @@ def _closed(state: RunState, call: CallId, used: Amounts, **changes: object) -> 
     opened = _open(state, call)
     if opened.entered != state.entered:
         changes["before"] = plus(minus(state.before, opened.hold), used)
-    rest = {other: kept for other, kept in state.open_calls.items() if other != call}
-    return state.with_(held=minus(state.held, opened.hold), used=plus(state.used, used), open_calls=rest, **changes)
+    changes["open_calls"] = rest = dict(state.open_calls)
+    del rest[call]
+    changes["held"], changes["used"] = minus(state.held, opened.hold), plus(state.used, used)
+    return state.with_(**changes)
 
 
 def _remember(state: RunState, progress: Progress) -> tuple[Progress, ...]:
     """Looping is judged across turns: twins of one turn count once."""
-    if any(p.turn == progress.turn and p.tool == progress.tool and p.args == progress.args for p in state.recent):
-        return state.recent
+    for p in state.recent:
+        if p.turn == progress.turn and p.tool == progress.tool and p.args == progress.args:
+            return state.recent
     return (*state.recent, progress)[-REMEMBERED:]
 
 

@@ -163,7 +163,7 @@ def _narrowed(question: Question, kept: Mapping[str, Json], arguments: Mapping[s
         if name not in question.arguments:
             raise BadAnswer(f"an edit may not add an argument, and {name} is new; reject it and say what is wanted")
         before = question.arguments[name]
-        if _is_number(value) and _is_number(before) and abs(value) > abs(before):  # type: ignore[arg-type]  # numbers
+        if _is_number(value) and _is_number(before) and abs(value) > abs(before):  # type: ignore[arg-type]  # both are numbers
             raise BadAnswer(f"an edit may narrow and never widen: {name} was {before} and would be {value}")
     return given
 

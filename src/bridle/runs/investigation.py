@@ -41,9 +41,9 @@ async def investigate(run: Run, node: Node, goal: str) -> Finding:
             continue
         outcomes = await run.acted([ToolWish(ToolName(use.name), use.arguments) for use in uses])
         prompt = observed(prompt, uses, outcomes)
-        over = next((o for o in outcomes if isinstance(o, Refusal) and (o.halts or o.node_over)), None)
-        if over is not None:
-            return await exhausted(run, seat, node, prompt, over)
+        for o in outcomes:
+            if isinstance(o, Refusal) and (o.halts or o.node_over):
+                return await exhausted(run, seat, node, prompt, o)
 
 
 async def ask(run: Run, seat: Seat, node: Node, prompt: Prompt, offers: tuple[ToolOffer, ...]) -> Replied | Refusal:
@@ -59,10 +59,8 @@ async def ask(run: Run, seat: Seat, node: Node, prompt: Prompt, offers: tuple[To
 def replied(prompt: Prompt, outcome: Replied) -> tuple[Prompt, tuple[ToolUse, ...]]:
     """The conversation with the reply in it. Call ids are re-issued: a model's may repeat."""
     reply = outcome.reply
-    uses = tuple(
-        ToolUse(f"{outcome.call}.{number}", use.name, use.arguments)
-        for number, use in enumerate(reply.uses[:TOOL_CALLS_OF_A_TURN], 1)
-    )
+    asked = enumerate(reply.uses[:TOOL_CALLS_OF_A_TURN], 1)
+    uses = tuple([ToolUse(f"{outcome.call}.{number}", use.name, use.arguments) for number, use in asked])
     return prompt.with_message(Message(Role.ASSISTANT, reply.text, uses)), uses
 
 
@@ -70,7 +68,7 @@ def observed(prompt: Prompt, uses: tuple[ToolUse, ...], outcomes: list[Outcome])
     """The conversation with what every tool said, below the pinned policy."""
     for use, outcome in zip(uses, outcomes, strict=True):
         assert not isinstance(outcome, Replied)
-        prompt = prompt.with_message(Message(Role.TOOL, outcome.text, answers=use.id))
+        prompt = prompt.with_message(Message(Role.TOOL, outcome.text, (), use.id))
     return prompt
 
 

@@ -14,6 +14,7 @@ from bridle.store.statements import SQL
 from bridle.store.work import Committed, Stored, Work
 
 _UPDATE_RUN = SQL["update_run"]
+_UPSERT_ACCOUNT = SQL["upsert_account"]
 
 
 class Batch:
@@ -92,8 +93,10 @@ def save_run(db: sqlite3.Connection, stored: Stored) -> Stored:
 
 def save_shared(db: sqlite3.Connection, shared: "Work | Batch") -> None:
     """Accounts and health are written once a batch, however many functions touched them."""
-    for account, balance in shared.accounts.items():
-        name = (account.level, account.of, account.unit, account.window, account.period)
-        db.execute(SQL["upsert_account"], (*name, balance.settled, balance.reserved))
+    rows = [
+        (account.level.value, account.of, account.unit, account.window.value, account.period, b.settled, b.reserved)
+        for account, b in shared.accounts.items()
+    ]
+    db.executemany(_UPSERT_ACCOUNT, rows)
     for (tenant, dependency), health in shared.healths.items():
         db.execute(SQL["upsert_health"], (tenant, dependency, codec.encode_health(health)))

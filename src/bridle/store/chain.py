@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from bridle.rules.names import Digest, RunId
 
+_SHA256 = hashlib.sha256()
+
 
 def root(run: RunId) -> bytes:
     """The link before the first event."""
@@ -14,7 +16,9 @@ def root(run: RunId) -> bytes:
 
 def link(before: bytes, body: bytes) -> bytes:
     """The link after one more event."""
-    return hashlib.sha256(before + body).digest()
+    hashed = _SHA256.copy()  # OpenSSL looks an algorithm up by name each time that one is made
+    hashed.update(before + body)
+    return hashed.digest()
 
 
 def keyed(salt: bytes, payload: bytes) -> Digest:

@@ -54,7 +54,8 @@ class MemoryStore:
             self._lines.setdefault(line[0], []).append(line)
         self._accounts.update(work.accounts)
         self._healths.update(work.healths)
-        self._policies = {**work.policies, **self._policies} if work.policies else self._policies
+        if work.policies:
+            self._policies = {**work.policies, **self._policies}
         if work.intents:
             self._claim(work.intents)
         return result

@@ -221,8 +221,7 @@ class SqliteStore:
         cached = self._accounts.get(account)
         if cached is not None:
             return cached
-        name = (account.level, account.of, account.unit, account.window, account.period)
-        row = self._write.execute(SQL["select_account"], name).fetchone()
+        row = self._write.execute(SQL["select_account"], account).fetchone()
         return Balance(0, *row) if row is not None else Balance(0)
 
     def load_health(self, tenant: TenantId, dependency: str) -> Health:

@@ -1,7 +1,6 @@
 """One function's unit of work: it reads through to what is committed, and keeps its changes until they are written."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridle.rules.budget import Account, Balance
@@ -62,17 +61,19 @@ IntentKey = tuple[TenantId, ToolName, str]
 Line = tuple[RunId, int, bytes, bytes, str | None, bytes | None]  # run, seq, body, hash, and a payload with its name
 
 
-@dataclass(slots=True)
 class Work:
     """A transaction in progress; keeps the contract of `bridle.store.base.Transaction`."""
 
-    committed: Committed
-    runs: dict[RunId, Stored] = field(default_factory=dict)
-    lines: list[Line] = field(default_factory=list)
-    accounts: dict[Account, Balance] = field(default_factory=dict)
-    healths: dict[tuple[TenantId, str], Health] = field(default_factory=dict)
-    policies: dict[Digest, bytes] = field(default_factory=dict)
-    intents: dict[IntentKey, Intent] = field(default_factory=dict)
+    __slots__ = ("accounts", "committed", "healths", "intents", "lines", "policies", "runs")
+
+    def __init__(self, committed: Committed) -> None:
+        self.committed = committed
+        self.runs: dict[RunId, Stored] = {}
+        self.lines: list[Line] = []
+        self.accounts: dict[Account, Balance] = {}
+        self.healths: dict[tuple[TenantId, str], Health] = {}
+        self.policies: dict[Digest, bytes] = {}
+        self.intents: dict[IntentKey, Intent] = {}
 
     def start(self, event: RunStarted, key: RunKey, salt: bytes) -> RunState:
         """Open the journal of a new run with its first event."""

@@ -6,9 +6,11 @@ by bridle at work. Its tests are in tests/testing and tests/incidents.
 
 from bridle.models.scripted import Block, ScriptedModel, Turn
 from bridle.testing.fake_tool import Fails, FakeTool, Returns
+from bridle.testing.hostile import HOSTILE
 from bridle.testing.virtual_time import Deadlock, VirtualLoop, run_virtual, virtual_world
 
 __all__ = [
+    "HOSTILE",
     "Block",
     "Deadlock",
     "Fails",

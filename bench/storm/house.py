@@ -1,0 +1,195 @@
+"""The house that stands in the storm: its policy, its tools, its flows, and the one foreign loop."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+
+from bench.storm.tasks import HONEST, HOSTILE, PRICED, SEEN_FROM, SEEN_TWICE, UNPRICED, WRITES, Shape, Task, amount_of
+from bench.storm.world import PRICE_IN, PRICE_OUT, Caller
+from bridle.bridle import Bridle
+from bridle.gateway.context import CallContext
+from bridle.gateway.outcome import Observation, Refusal
+from bridle.gateway.proposal import ToolWish
+from bridle.gateway.world import World as OutsideWorld
+from bridle.rules.names import NANOS_PER_USD, USD_NANO, Millis, TenantId, ToolName, UsdNanos, usd
+from bridle.rules.policy import Cap, Level, Limits, ModelPrice, Narrowing, Policy, Window
+from bridle.rules.prompt import Message, ModelReply, ModelRequest, Prompt, Role
+from bridle.rules.tool import ToolRule
+from bridle.runs.flow import Flow
+from bridle.runs.run import Run
+from bridle.runs.signals import Denied
+
+READS = ("kb.read", "web.read", "job.poll")
+LIMITS = Limits(
+    max_steps=30,
+    max_seconds=90,
+    max_model_calls=12,
+    max_tool_calls=16,
+    max_tokens=200_000,
+    max_usd=UsdNanos(NANOS_PER_USD // 4),
+)
+NODE_TOOL_CALLS = 10
+DOCUMENT = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}
+TURNS = 8  # of the foreign loop
+MOST = 1_000_000  # bytes of an output
+CAPS = (
+    Cap(Level.HOUSE, USD_NANO, Window.DAY, usd(20)),
+    Cap(Level.TENANT, USD_NANO, Window.NONE, usd("0.05"), HOSTILE),
+    *(Cap(Level.TENANT, USD_NANO, Window.DAY, usd(5), tenant) for tenant in HONEST),
+)
+SEATS = {"web.read": 4}  # calls in flight; of every other tool as many as nobody asks for
+NO_WRITES = frozenset(ToolName(tool) for tool in WRITES)
+WAITS = ToolRule(approval=f'{{"properties":{{"amount":{{"minimum":{SEEN_FROM}}}}}}}')
+POLICY = Policy(
+    allow=frozenset(ToolName(tool) for tool in (*READS, *WRITES)),
+    limits=LIMITS,
+    tools={ToolName("refund.create"): WAITS},
+    models={model: ModelPrice(PRICE_IN, PRICE_OUT, max_output=1_024) for model in PRICED},
+    tenants={TenantId(HOSTILE): Narrowing(limits={"max_tool_calls": 12})},
+    flows={"guest": Narrowing(deny=NO_WRITES)},
+    nodes={"ask": Narrowing(deny=NO_WRITES)},
+    caps=CAPS,
+    require_approval=False,
+    max_refusals=5,
+)
+
+
+def _asking(name: str, model: str) -> Flow:
+    flow = Flow(name)
+    flow.investigate("ask", model=model, goal="task {task}: what is known?", tools=READS)
+    return flow
+
+
+def _desk(name: str, model: str) -> Flow:
+    flow = Flow(name)
+
+    @flow.step(to=["ask"])
+    async def gather(run: Run, state: object) -> str:
+        assert isinstance(state, dict)
+        state["read"] = [await _tried(run, "kb.read", task=state["task"], doc=doc) for doc in (-1, -2)]
+        return "ask"
+
+    flow.investigate(
+        "ask", model=model, goal="task {task}: what is known?", tools=READS, into="found",
+        limits={"max_tool_calls": NODE_TOOL_CALLS}, to={"found": "send"},
+    )  # fmt: skip
+
+    @flow.step()
+    async def send(run: Run, state: object) -> object:
+        assert isinstance(state, dict)
+        for to in ("user", "archive"):
+            await _tried(run, "mail.send", task=state["task"], to=f"{to}-{state['task']}@home.example")
+        amount = amount_of(state["task"])
+        for _ in range(2 if amount >= SEEN_TWICE else 1):  # what was allowed once is not allowed twice
+            await _tried(run, "refund.create", task=state["task"], amount=amount)
+        return state["found"]
+
+    return flow
+
+
+def _polling(name: str) -> Flow:
+    flow = Flow(name)
+
+    @flow.step()
+    async def poll(run: Run, state: object) -> object:
+        assert isinstance(state, dict)
+        for _ in range(9):
+            said = await _tried(run, "job.poll", task=state["task"])
+            if said in ("done", None):
+                return said or "nobody knows"
+        return "still at work"
+
+    return flow
+
+
+async def _tried(run: Run, tool: str, **args: object) -> object:
+    """A call that a step can do without."""
+    try:
+        value = (await run.call(tool, args)).value
+    except Denied:
+        return None
+    return value["text"] if isinstance(value, dict) else None
+
+
+POLLING = _polling("poll")
+FLOWS = {
+    (shape, model): made(f"{shape}-{model[4:]}", model)
+    for shape, made in ((Shape.ASK, _asking), (Shape.DESK, _desk))
+    for model in (*PRICED, UNPRICED)
+}
+
+
+def flow_of(task: Task) -> Flow:
+    """The flow that a task asks for."""
+    return POLLING if task.shape is Shape.POLL else FLOWS[task.shape, task.model]
+
+
+async def foreign_loop(run: Run, task: Task) -> str:
+    """An agent that is not ours: it asks, calls what it was told to, and asks again."""
+    prompt = Prompt("Follow the policy.").with_message(Message(Role.USER, f"task {task.number}: what is known?"))
+    offers = run.offered(tuple(ToolName(tool) for tool in READS))
+    for _ in range(TURNS):
+        reply = await run.model(prompt.request(task.model, offers, 1_024))
+        prompt = prompt.with_message(Message(Role.ASSISTANT, reply.text, reply.uses))
+        if not reply.uses:
+            return reply.text
+        outcomes = await run.calls([ToolWish(ToolName(use.name), use.arguments) for use in reply.uses])
+        for use, outcome in zip(reply.uses, outcomes, strict=True):
+            assert isinstance(outcome, Observation | Refusal)
+            prompt = prompt.with_message(Message(Role.TOOL, outcome.text, answers=use.id))
+    return "it took too many turns"
+
+
+PRESENT: ContextVar[Caller] = ContextVar("in whose name something is done")
+
+
+@dataclass(frozen=True, slots=True)
+class FarModel:
+    """The client of a model of the world."""
+
+    name: str
+
+    async def complete(self, request: ModelRequest, *, timeout: Millis) -> ModelReply:  # noqa: ASYNC109 - the port's word
+        """Ask the world once."""
+        return await PRESENT.get().world.think(PRESENT.get(), request)
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+
+async def _read(task: int, doc: int, *, call: CallContext) -> object:
+    return await _served("kb.read", call, task=task, doc=doc)
+
+
+async def _look(task: int, q: str, *, call: CallContext) -> object:
+    return await _served("web.read", call, task=task, q=q)
+
+
+async def _poll(task: int, job: int | None = None, *, call: CallContext) -> object:
+    return await _served("job.poll", call, task=task, **({} if job is None else {"job": job}))
+
+
+async def _send(task: int, to: str, *, call: CallContext) -> object:
+    return await _served("mail.send", call, task=task, to=to)
+
+
+async def _refund(task: int, amount: int, *, call: CallContext) -> object:
+    return await _served("refund.create", call, task=task, amount=amount)
+
+
+async def _served(tool: str, call: CallContext, **args: object) -> object:
+    return await PRESENT.get().world.serve(PRESENT.get(), tool, args, call)
+
+
+def furnished(store: str, world: OutsideWorld) -> Bridle:
+    """A house under the policy of the storm, with its tools and models; every flow is known to it."""
+    b = Bridle(POLICY, store, models={name: FarModel(name) for name in (*PRICED, UNPRICED)}, world=world)
+    declared = partial(b.declare, output=DOCUMENT, timeout=10, max_bytes=MOST)
+    declared("kb.read", _read, effect="read", source="trusted")
+    declared("web.read", _look, effect="read", cost="$0.002", concurrency=SEATS["web.read"])
+    declared("job.poll", _poll, effect="read", reuse="never")
+    declared("mail.send", _send, effect="write")
+    declared("refund.create", _refund, effect="write", summary="Refund {amount} for task {task}")
+    for flow in (POLLING, *FLOWS.values()):
+        b.register(flow)
+    return b

@@ -1,0 +1,104 @@
+"""P1: no account holds or pays more than its cap, and what the world billed was reserved before it was sent."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from bench.storm.evidence import Admitted, Evidence
+from bench.storm.house import CAPS, LIMITS, NODE_TOOL_CALLS, SEATS
+from bench.storm.ledger import Deed
+from bench.storm.tasks import HOSTILE, Shape
+from bridle.rules.budget import Account, period
+from bridle.rules.events import CallSettled, CallVoided
+from bridle.rules.names import IN_FLIGHT, TOKENS_IN, TOKENS_OUT, USD_NANO
+from bridle.rules.policy import Level
+
+OTHER_SEATS = 16  # as declared by default
+
+
+def violations(seen: Evidence) -> Iterator[str]:
+    """What was billed beyond a hold, a limit or a cap, and what an account held beyond its own."""
+    beyond = sum(line.beyond for line in seen.lines)
+    for account, balance in seen.commits.overdrawn:
+        limit = (
+            SEATS.get(account.of.partition("/")[2], OTHER_SEATS)
+            if account.unit == IN_FLIGHT
+            else balance.limit + beyond
+        )
+        if balance.settled + balance.reserved > limit:
+            yield f"{account} held {balance.settled} + {balance.reserved} of {limit}"
+    for line in seen.lines:
+        if line.crowd > SEATS.get(line.name, OTHER_SEATS):
+            yield f"{line.crowd} calls of {line.name} were under way for the tenant of task {line.task}"
+    for one in seen.admitted.values():
+        yield from _of_call(one)
+    yield from _of_runs(seen)
+    yield from _of_accounts(seen)
+    for account, balance in seen.balances.items():
+        if balance.reserved and account.unit != IN_FLIGHT and not seen.hung:
+            yield f"{account} still reserves {balance.reserved} when every run has ended"
+
+
+def _of_call(one: Admitted) -> Iterator[str]:
+    """One admission, one call: it held at least what was billed, and what was billed was paid."""
+    name = f"{one.journal.run} {one.event.call} ({one.event.tool})"
+    if len(one.lines) > 1:
+        yield f"{name} was reserved once and sent {len(one.lines)} times"
+    for line in one.lines:
+        held = one.event.hold.get(USD_NANO, 0)
+        if line.cost - line.beyond > held:
+            yield f"{name} was billed {line.cost} and held {held}"
+        tokens = one.event.hold.get(TOKENS_IN, 0) + one.event.hold.get(TOKENS_OUT, 0)
+        if line.tokens > tokens and not line.beyond:
+            yield f"{name} took {line.tokens} tokens and held {tokens}"
+        if isinstance(one.ending, CallVoided):
+            yield f"{name} was given back, and the world had it"
+        is_known = isinstance(one.ending, CallSettled) and one.ending.failure is None
+        due = line.cost if is_known else line.cost - line.beyond  # what nobody was told of cannot be paid
+        if isinstance(one.ending, CallSettled) and one.ending.used.get(USD_NANO, 0) < due:
+            yield f"{name} was billed {line.cost} and paid {one.ending.used.get(USD_NANO, 0)}"
+
+
+def _of_runs(seen: Evidence) -> Iterator[str]:
+    """What the world had of each run, against the limits of a run."""
+    dollars, asked, called, looked = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    beyond = Counter[str]()
+    for one in seen.admitted.values():
+        for line in one.lines:
+            run = one.journal.run
+            dollars[run] += line.cost
+            beyond[run] += line.beyond
+            asked[run] += line.deed is Deed.ASKED
+            called[run] += line.deed is Deed.CALLED
+            looked[run] += line.name in ("web.read", "job.poll")
+    for run, journal in seen.journals.items():
+        task = seen.tasks[journal.task]
+        calls = 12 if task.tenant == HOSTILE else LIMITS.max_tool_calls
+        node = NODE_TOOL_CALLS if task.shape is Shape.DESK else calls
+        for what, used, limit in (
+            ("was billed", dollars[run], LIMITS.max_usd + beyond[run]),
+            ("asked models", asked[run], LIMITS.max_model_calls),
+            ("called tools", called[run], calls),
+            ("called the tools of a step", looked[run], node),
+        ):
+            if used > limit:
+                yield f"{run} {what} {used} of {limit}"
+
+
+def _of_accounts(seen: Evidence) -> Iterator[str]:
+    """What the world billed of each shared account, against its cap and against what the store says."""
+    billed = Counter[Account]()
+    for one in seen.admitted.values():
+        cost = sum(line.cost for line in one.lines)
+        for cap in CAPS if cost else ():
+            if cap.level is Level.HOUSE or cap.of == one.journal.state.tenant:
+                account = Account(cap.level, cap.of, cap.unit, cap.window, period(cap.window, one.event.at))
+                billed[account] += cost - sum(line.beyond for line in one.lines)
+    limits = {(cap.level, cap.of, cap.unit, cap.window): cap.limit for cap in CAPS}
+    for account, amount in billed.items():
+        limit = limits[account[:4]]
+        balance = seen.balances.get(account)
+        settled = balance.settled if balance is not None else 0
+        if amount > limit:
+            yield f"{account} was billed {amount} of {limit}"
+        if amount > settled:
+            yield f"{account} was billed {amount} and says {settled}"

@@ -1,0 +1,150 @@
+"""One life of a worker: a Bridle on a store that outlives it, and tasks that end when it is killed."""
+
+import asyncio
+import os
+import random
+import sqlite3
+import tempfile
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import Context, copy_context
+from pathlib import Path
+from typing import TypeVar
+from unittest import mock
+from weakref import WeakSet
+
+import bridle.bridle
+from bench.storm.house import PRESENT, furnished
+from bench.storm.tap import Commits, Crashed, Tap
+from bench.storm.world import World
+from bridle.gateway.world import World as OutsideWorld
+from bridle.rules.names import Millis
+from bridle.store import writer
+from bridle.store.base import Store
+from bridle.store.memory import MemoryStore
+from bridle.store.sqlite import SqliteStore
+
+T = TypeVar("T")
+
+# Here a worker dies and the kernel lives, so nothing has to reach a disk; tier P keeps its file on one.
+SHARED_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+class Disk:
+    """Where the journal of a house lies: a file, or dictionaries; it survives its workers."""
+
+    def __init__(self, on_file: bool, chance: random.Random) -> None:
+        self.is_file = on_file
+        self.batch = chance.choice((1, 2, 3, 8, 256))  # functions in one commit, at most
+        self._memory = MemoryStore()
+        self._folder = tempfile.TemporaryDirectory(prefix="storm-", dir=SHARED_MEMORY) if on_file else None
+        self.path = Path(self._folder.name) / "storm.db" if self._folder else None
+
+    @property
+    def place(self) -> str:
+        """As Bridle is told."""
+        return f"sqlite:///{self.path}" if self.path else ":memory:"
+
+    def open(self) -> Store:
+        """The store, for one life of a worker; the same dictionaries every time."""
+        if self.path:
+            return SqliteStore(self.path, inline=True)
+        self._memory._is_closed = False
+        return self._memory
+
+    def reader(self) -> Store:
+        """The store, for who looks afterwards."""
+        return SqliteStore(self.path, read_only=True) if self.path else self._memory
+
+    def remove(self) -> None:
+        """Nothing stays."""
+        if self._folder:
+            self._folder.cleanup()
+
+
+class Worker:
+    """Opens a Bridle behind a tap, and knows every task that is done in its name."""
+
+    def __init__(self, number: int, world: World, disk: Disk, commits: Commits, dies_at: int) -> None:
+        self.number = number
+        self.world = world
+        self.is_dead = False
+        self.clock_off = Millis(0)
+        self._loop = loop = world.loop
+        self.death: asyncio.Future[None] = loop.create_future()
+        self._tasks: WeakSet[asyncio.Task[object]] = WeakSet()
+        self._context = copy_context()
+        self._context.run(PRESENT.set, self)
+        self.tap = Tap(disk.open(), world.ledger, commits, dies_at, self.die)
+        chance = random.Random(f"{number}/{disk.batch}/{loop.now()}")
+        lent = OutsideWorld(lambda: Millis(loop.now() + self.clock_off), chance.random, chance.randbytes)
+        self.house = furnished(disk.place, lent)
+
+    async def open(self) -> None:
+        """Open the house, recovery included."""
+        with _lent(self.tap):
+            await self.does(self.house.open())
+
+    def does(self, work: Coroutine[object, object, T]) -> "asyncio.Task[T]":
+        """Work in the name of this worker: it ends when the worker is killed."""
+        return self._loop.create_task(work, context=self._context)
+
+    async def lives_until(self, job: "asyncio.Task[T]") -> None:
+        """Until a job is done, or the worker dead."""
+        over = self._loop.create_future()
+        for one in (job, self.death):
+            one.add_done_callback(lambda _: None if over.done() else over.set_result(None))
+        await over
+
+    def owns(self, task: "asyncio.Task[object]") -> None:
+        """One more task in its name."""
+        self._tasks.add(task)
+
+    def must_live(self) -> None:
+        """The dead send nothing. Raises Crashed."""
+        if self.is_dead:
+            raise Crashed
+
+    def die(self) -> None:
+        """As by kill -9: nothing is written any more, nothing is sent, nobody tidies up."""
+        if self.is_dead:
+            return
+        self.is_dead = self.tap.is_dead = True
+        for task in list(self._tasks):
+            task.cancel()
+        inner = self.tap.inner
+        if isinstance(inner, SqliteStore):  # what the kernel does for a process that died
+            for db in (inner._read, inner._write):
+                with suppress(sqlite3.Error):
+                    db.close()
+            inner._let_go()
+        self.death.set_result(None)
+
+
+@contextmanager
+def _lent(tap: Tap) -> Iterator[None]:
+    """Bridle opens its store by name; here it is given this one."""
+
+    def opened(*_: object) -> Tap:
+        return tap
+
+    with mock.patch.multiple(bridle.bridle, SqliteStore=opened, MemoryStore=opened):
+        yield
+
+
+@contextmanager
+def batches_of(size: int) -> Iterator[None]:
+    """The writer takes so many functions into a commit, at most."""
+    with mock.patch.object(writer, "BATCH", size):
+        yield
+
+
+def owning(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[object, object, T], context: Context | None = None
+) -> "asyncio.Task[T]":
+    """A task factory: a task belongs to the worker in whose name it was made."""
+    task = asyncio.Task(work, loop=loop, context=context)
+    owner = context[PRESENT] if context is not None and PRESENT in context else PRESENT.get(None)
+    if isinstance(owner, Worker):
+        owner.owns(task)
+    return task

@@ -1,0 +1,136 @@
+"""Real processes on one store are killed, paused and told to stop, and every run has one end."""
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridle.bridle import Bridle
+from bridle.rules.events import RunResumed, RunStopped
+from bridle.rules.run import fold
+from bridle.runs.journey import take_over
+from bridle.store.chain import verify
+from tests.crash.worker import FLOW, house
+from tests.gateway.house import journal, seats
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 60  # seconds
+RUNS = 6
+
+
+class Shared:
+    """A store, a world and a gate, with the workers of a story."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store, self.world, self.gate = folder / "b.db", folder / "world", folder / "gate"
+        self.world.touch()
+        self.workers: list[subprocess.Popen[str]] = []
+
+    async def worker(self, runs: int = 0) -> "subprocess.Popen[str]":
+        """Another worker, when it is at work."""
+        command = [sys.executable, "-m", "tests.crash.worker", str(self.store), str(self.world), str(self.gate)]
+        process = await asyncio.to_thread(
+            subprocess.Popen, [*command, str(runs)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        self.workers.append(process)
+        assert process.stdout is not None
+        assert await asyncio.to_thread(process.stdout.readline)
+        return process
+
+    def seen(self) -> list[str]:
+        """What the world saw: `run.step`."""
+        return [line.split(" ")[0] for line in self.world.read_text().splitlines()]
+
+    async def until(self, lines: int) -> None:
+        """The world has seen so many calls."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.seen()) < lines:  # ends: PATIENCE  # noqa: ASYNC110 - another process writes the file
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Shared]:
+    shared = Shared(tmp_path)
+    yield shared
+    for process in shared.workers:
+        process.kill()
+        process.communicate()
+
+
+async def ended(shared: Shared, b: Bridle) -> list[int]:
+    """Wait for the end of every run, and hold each to account; how often each was resumed comes back."""
+    shared.gate.touch()
+    resumed = []
+    for n in range(RUNS):
+        result = await asyncio.wait_for(b.run(FLOW, {"n": n}, key=f"{n}"), PATIENCE)
+        assert result.answer == [f"{n}.1", f"{n}.2"]
+        events, recorded = journal(b, result.run_id), b.store.recorded(result.run_id)
+        entries = [(entry.seq, entry.body, entry.hash) for entry in b.store.journal(result.run_id)]
+        assert fold(events) == recorded.state
+        assert verify(result.run_id, entries, recorded.head) is None
+        assert sum(isinstance(event, RunStopped) for event in events) == 1
+        assert not recorded.state.open_calls
+        resumed.append(sum(isinstance(event, RunResumed) for event in events))
+    assert not any(balance.reserved for balance in b.store.balances().values())
+    assert b.store.runs(only_open=True) == []
+    await b.gateway.settle_all()
+    assert seats(b) == 0
+    return resumed
+
+
+async def test_the_runs_of_a_killed_worker_are_finished_by_another(shared: Shared) -> None:
+    killed = await shared.worker(RUNS)
+    await shared.worker()
+    await shared.until(2 * RUNS)
+    killed.kill()
+    killed.wait()
+    await shared.until(3 * RUNS)  # the other one is at it, without being asked
+    async with house(shared.store, shared.world, shared.gate) as b:
+        assert await ended(shared, b) == [1] * RUNS
+    assert sorted(shared.seen()) == sorted([f"{n}.{step}" for n in range(RUNS) for step in (1, 2, 2)])
+    by = re.findall(r"\.2 by (\d+)", shared.world.read_text())
+    assert {int(pid) for pid in by} == {process.pid for process in shared.workers}
+
+
+async def test_a_worker_that_was_paused_and_replaced_writes_nothing_when_it_comes_back(shared: Shared) -> None:
+    paused = await shared.worker(RUNS)
+    await shared.until(2 * RUNS)
+    paused.send_signal(signal.SIGSTOP)
+    async with house(shared.store, shared.world, shared.gate) as b:
+        lines = b.store.runs(only_open=True)
+        assert len(lines) == RUNS
+        assert b.store.orphans(lines[0].state.last_at) == []  # it is not dead
+        for line in lines:  # somebody decides that it is
+            await take_over(b.store, b._world, line.state.run, b._charter.kept(b.store, line.state.run))
+        heads = {line.state.run: b.store.recorded(line.state.run).head for line in lines}
+        shared.gate.touch()
+        paused.send_signal(signal.SIGCONT)
+        paused.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(paused.wait, PATIENCE)
+        assert {run: b.store.recorded(run).head for run in heads} == heads
+        assert await ended(shared, b) == [2] * RUNS
+
+
+async def test_a_worker_that_is_told_to_stop_gives_its_runs_away(shared: Shared) -> None:
+    told = await shared.worker(RUNS)
+    await shared.until(2 * RUNS)
+    told.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(told.wait, PATIENCE) == 0
+    async with house(shared.store, shared.world, shared.gate) as b:
+        assert await ended(shared, b) == [1] * RUNS
+
+
+async def test_two_workers_that_are_killed_in_turn_lose_nothing(shared: Shared) -> None:
+    for number in range(1, 4):
+        worker = await shared.worker(RUNS if number == 1 else 0)
+        await shared.until((number + 1) * RUNS)
+        worker.kill()
+        worker.wait()
+    async with house(shared.store, shared.world, shared.gate) as b:
+        assert await ended(shared, b) == [3] * RUNS
+    assert shared.seen().count("0.1") == 1

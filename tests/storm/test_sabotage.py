@@ -1,0 +1,30 @@
+"""An oracle that never fired proves nothing: our own code is broken on purpose, and the storm finds it."""
+
+import os
+
+import pytest
+
+from bench.storm.promises import PROMISES
+from bench.storm.sabotage import SABOTAGES
+from bench.storm.storm import Order, storm
+
+WITHIN = 5_000  # runs
+SAMPLE = (
+    "settle_pays_nothing",
+    "terminal_event_twice",
+    "everything_is_allowed",
+    "chain_ignores_head",
+    "retries_have_no_budget",
+    "loop_is_never_found",
+)
+CHOSEN = tuple(SABOTAGES) if os.environ.get("STORM_SABOTAGES") == "all" else SAMPLE
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_sabotage_is_found_by_the_check_of_its_promise(name: str) -> None:
+    played = storm(Order(7, "bad_day", WITHIN, 1, name), stop_at_first=True)
+    assert played.tally.violations, f"{name} was not found within {WITHIN} runs"
+
+
+def test_every_promise_of_the_storm_has_a_sabotage() -> None:
+    assert {sabotage.promise for sabotage in SABOTAGES.values()} == {name.split()[0] for name in PROMISES}
