@@ -92,7 +92,7 @@ def _names_another_tool(at: Millis, call: CallId, kind: CallKind, tool: ToolName
     return CallAdmitted(at, call, kind, named, *rest)  # type: ignore[arg-type]  # as it was given
 
 
-def _takes_every_write_for_done(state: RunState, call: CallId, now: Millis) -> object:
+def _takes_every_write_for_done(state: RunState, call: CallId, now: Millis, *, again: bool = False) -> object:
     opened = state.open_calls[call]
     harmless = replace(opened, effect=Effect.READ)
     return _lost(state.with_(open_calls={**state.open_calls, call: harmless}), call, now)
