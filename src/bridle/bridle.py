@@ -33,7 +33,7 @@ from bridle.runs.blocking import BlockingTwins
 from bridle.runs.charter import Charter, RunRequest
 from bridle.runs.ended import Ended
 from bridle.runs.flow import Flow
-from bridle.runs.recovery import GRACE, Recovery
+from bridle.runs.recovery import Recovery
 from bridle.runs.result import RunResult, read_result, spent_by
 from bridle.runs.run import Run
 from bridle.runs.runner import Runner
@@ -145,10 +145,9 @@ class Bridle(BlockingTwins):
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def close(self, drain: float = 0) -> None:
-        """Cancel what still runs, settle what rides, let go of the store.
+        """Settle what rides, let go of the store, and cancel what still runs.
 
-        With `drain`, runs have that many seconds to end; flows that have not are left open, for another worker or the
-        next start to go on with.
+        `drain` gives runs that many seconds to end; a flow that has not is left open, for another worker or a restart.
         """
         if self._store is None or self._gateway is None:
             return
@@ -309,8 +308,9 @@ class Bridle(BlockingTwins):
             return found, Run(found, self.gateway, self._desk)
 
         async def closed(live: Live, ended: Ended | None) -> RunResult:
+            said = await (self.runner.close(live, ended) if ended else self.runner.suspend(live))
             self._gone(live)
-            return self._told(live, await (self.runner.close(live, ended) if ended else self.runner.suspend(live)))
+            return self._told(live, said)
 
         return Attachment(opened, closed)
 
@@ -383,7 +383,7 @@ class Bridle(BlockingTwins):
                 for run, by in self.store.wishes():
                     with suppress(UnknownRun):  # a wish for a run that is not here is no harm
                         await self.cancel(run, by)
-                await self._recovery.recover(GRACE)
+                await self._recovery.recover()
             except Exception:  # the sweeper outlives one bad run; runs find out at their next admission
                 log.exception("sweep_failed")
 

@@ -109,7 +109,6 @@ async def test_a_worker_that_does_not_cancel_is_named(place: Place, monkeypatch:
 async def test_what_a_worker_lost_sight_of_is_taken_up_by_its_sweeper(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridle.bridle.GRACE", 0)
     monkeypatch.setattr("bridle.bridle.SWEEP_SECONDS", 0.01)
     async with place.worker() as b:
         run = await lost(b, place)

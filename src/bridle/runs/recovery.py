@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bridle.gateway.gateway import Gateway
 from bridle.gateway.live import Live
@@ -21,7 +21,6 @@ from bridle.runs.runner import Runner
 log = logging.getLogger("bridle")
 RESTARTS = 5  # of one step; what kills its worker this often would kill the next one too
 STRANGE = 10_000  # milliseconds in which the flow of an open run may still become known here
-GRACE = 2_000  # milliseconds since its last event in which a run of this process may still be on its way to a task
 
 Start = Callable[[Live, Flow, object], "asyncio.Task[RunResult]"]
 
@@ -36,19 +35,24 @@ class Recovery:
     flows: Mapping[tuple[str, str], Flow]
     lives: Mapping[RunId, Live]
     start: Start
+    suspects: set[RunId] = field(default_factory=set)  # runs of this worker that nobody drove a sweep ago either
 
-    async def recover(self, grace: int = 0) -> None:
+    async def recover(self) -> None:
         """Take over every run that nobody drives, one after the other; one that cannot go on keeps no house shut."""
-        now = self.gateway.world.now()
-        for state in self.gateway.store.orphans(now):
-            waited = state.phase is Phase.SUSPENDED or now - state.last_at >= grace
-            if waited and state.run not in self.lives:
-                try:
-                    await self.take_up(state)
-                except ControlUnavailable:
-                    raise
-                except BridleError as error:  # another worker was faster, or its policy is gone; doctor names it
-                    log.info("not_recovered %s: %s", state.run, error)
+        store = self.gateway.store
+        found = [state for state in store.orphans(self.gateway.world.now()) if state.run not in self.lives]
+        lost = {state.run for state in found if store.driver(state.run)}  # by this worker, unless it just opened them
+        for state in found:
+            if state.run in lost - self.suspects or state.run in self.lives:
+                continue
+            try:
+                await self.take_up(state)
+            except ControlUnavailable:
+                raise
+            except BridleError as error:  # another worker was faster, or its policy is gone; doctor names it
+                log.info("not_recovered %s: %s", state.run, error)
+        self.suspects.clear()
+        self.suspects.update(lost)
 
     async def take_up(self, state: RunState) -> "asyncio.Task[RunResult] | None":
         """Drive a run from here on, or end it; None where there is nothing to drive.
