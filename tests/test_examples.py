@@ -25,6 +25,12 @@ SAYS = {
         "c4 kb.read would have been refused: max_tool_calls",
         "c5 web.read would have been refused: max_tool_calls, tool_denied",
     ],
+    "refunds": [
+        "A: ok, refund of 40 for A; A is back; 3 tool calls",
+        "A: ok, refund of 40 for A; A is back; 0 tool calls",
+        "B: ok, the refund of B was cancelled; 3 tool calls",
+        "the bank was asked 3 times under 2 keys",
+    ],
     "triage": [
         "find_cause --> escalate : exhausted",
         "ok: Order A-1 was charged as ordered: 40.00 euros.  (1 tool calls)",

@@ -92,7 +92,7 @@ def _names_another_tool(at: Millis, call: CallId, kind: CallKind, tool: ToolName
     return CallAdmitted(at, call, kind, named, *rest)  # type: ignore[arg-type]  # as it was given
 
 
-def _takes_every_write_for_done(state: RunState, call: CallId, now: Millis) -> object:
+def _takes_every_write_for_done(state: RunState, call: CallId, now: Millis, *, again: bool = False) -> object:
     opened = state.open_calls[call]
     harmless = replace(opened, effect=Effect.READ)
     return _lost(state.with_(open_calls={**state.open_calls, call: harmless}), call, now)
@@ -148,7 +148,7 @@ def _takes_polls_for_loops(recent: Sequence[Progress], tool: ToolName, args: Dig
 
 
 _append, _lost, _ended_early, _admit, _ceiling = (
-    Work.append, journey.lost, attempt.ended_early, Gateway._admit, Prices.ceiling,
+    Work.append, journey.lost, attempt.ended_early, Gateway.admit, Prices.ceiling,
 )  # fmt: skip
 
 SABOTAGES: Mapping[str, Sabotage] = MappingProxyType({
@@ -228,7 +228,7 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType({
         (judge, "clean", lambda raw, max_bytes: raw),
     )),
     "goes_on_without_a_journal": Sabotage("P16", "a call is performed when its admission could not be written", (
-        (Gateway, "_admit", _goes_on_regardless),
+        (Gateway, "admit", _goes_on_regardless),
     )),
 })  # fmt: skip
 

@@ -111,7 +111,7 @@ class Bridle(BlockingTwins):
 
         A tool without a function is performed by the loop that calls it: `run.call(name, args, perform=...)`.
         """
-        self.toolbox.declare(tool_of(name, labels), function, parameters=parameters, output=output)
+        self.toolbox.declare(tool_of(name, labels), function, parameters=parameters, output=output, labels=labels)
 
     def register(self, flow: Flow) -> Flow:
         """Make a flow known, so that its open runs are resumed when the house opens. Raises BadFlow."""

@@ -12,7 +12,7 @@ import pytest
 
 from bridle.bridle import Bridle
 from bridle.rules.events import RunResumed, RunStopped
-from bridle.rules.run import fold
+from bridle.rules.fold import fold
 from bridle.runs.journey import take_over
 from bridle.store.chain import verify
 from tests.crash.worker import FLOW, house

@@ -11,6 +11,7 @@ from bridle.rules.events import (
     CallAdmitted,
     CallInDoubt,
     CallRefused,
+    CallResolved,
     CallReused,
     CallSettled,
     CallVoided,
@@ -22,6 +23,7 @@ from bridle.rules.events import (
     StepEntered,
 )
 from bridle.rules.failure import FailureKind
+from bridle.rules.fold import apply
 from bridle.rules.health import WELL, Health
 from bridle.rules.names import (
     ACTIVE_MS,
@@ -45,7 +47,7 @@ from bridle.rules.names import (
     tool_unit,
 )
 from bridle.rules.policy import KillLevel, Level, LimitsPatch, Policy, Window
-from bridle.rules.run import Phase, RunState, apply, ending
+from bridle.rules.run import Phase, RunState, ending
 from bridle.rules.stop import StopNote, StopReason
 from bridle.rules.tool import ReuseScope, Tool
 
@@ -204,12 +206,16 @@ class House:
         self._pay(call, self.run.open_calls[call].hold, {})
         self.write(CallVoided(self.now, call))
 
-    def doubt(self, call: CallId) -> None:
+    def resolve(self, call: CallId, *, happened: bool) -> None:
+        """It is known now, perhaps long after the end."""
+        self.write(CallResolved(self.now, call, happened, "ann", "she looked"))
+
+    def doubt(self, call: CallId, *, again: bool = False) -> None:
         """A write was sent, and nobody knows more."""
         opened = self.run.open_calls[call]
         self._pay(call, opened.hold, {unit: held for unit, held in opened.hold.items() if unit != IN_FLIGHT})
-        self.write(CallInDoubt(self.now, call))
-        if self.run.phase is Phase.OPEN:
+        self.write(CallInDoubt(self.now, call, again))
+        if self.run.phase is Phase.OPEN and not again:
             self.write(RunHalted(self.now, StopReason.WRITE_IN_DOUBT, {"tool": opened.tool}))
 
     def _pay(self, call: CallId, held: Amounts, paid: Amounts) -> None:

@@ -9,6 +9,7 @@ from bridle.rules.call import Call, Purpose
 from bridle.rules.checks import Snapshot
 from bridle.rules.events import RunHalted, StepEntered
 from bridle.rules.failure import FailureKind
+from bridle.rules.fold import apply
 from bridle.rules.health import Health, Rung
 from bridle.rules.names import (
     ACTIVE_MS,
@@ -43,7 +44,7 @@ from bridle.rules.policy import (
     Policy,
     Window,
 )
-from bridle.rules.run import Phase, RunState, apply
+from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopReason
 from bridle.rules.tool import ReuseScope, Tool, ToolRule
 from tests.rules.house import ALLOWED, NOW, TOOLS, House, model_call, started, tool_call
@@ -203,7 +204,7 @@ class Move:
 
 
 MOVES = ("call", "call", "call", "ask", "ask", "settle", "settle", "void", "fail", "enter", "enter", "wait", "finalise",
-         "resume", "stranger", "doubt")  # fmt: skip
+         "resume", "stranger", "doubt", "resolve")  # fmt: skip
 STORIES = st.lists(
     st.builds(Move, st.sampled_from(MOVES), st.integers(0, 11), st.integers(0, 1_000)), min_size=20, max_size=70
 )
@@ -273,6 +274,9 @@ def play(house: House, move: Move) -> None:
             house.enter("look", narrowed, RESERVE if has_reserve and narrowed else None)
         case "wait":
             house.now = Millis(house.now + move.part * 4)
+        case "resolve" if house.run.in_doubt:
+            doubts = list(house.run.in_doubt)
+            house.resolve(doubts[move.which % len(doubts)], happened=move.part % 2 == 0)
         case "resume":
             house.resume(move.part * 100)
 
@@ -288,4 +292,4 @@ def _close(house: House, move: Move, call: CallId) -> None:
         case "void":
             house.void(call)
         case "doubt" if opened.effect is Effect.WRITE:
-            house.doubt(call)
+            house.doubt(call, again=move.part % 2 == 0)

@@ -12,7 +12,9 @@ from bridle.rules.budget import Account, Balance
 from bridle.rules.call import Call, Purpose
 from bridle.rules.checks import CHECKS, Check, Snapshot, decide, may_enter, wraps_up
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
+from bridle.rules.effect import Claim, Intent, IntentStatus
 from bridle.rules.events import RunHalted, RunResumed, RunStopped, StepEntered
+from bridle.rules.fold import apply
 from bridle.rules.health import OPENS_AFTER, Health, Rung
 from bridle.rules.names import (
     ACTIVE_MS,
@@ -26,12 +28,14 @@ from bridle.rules.names import (
     CallId,
     Digest,
     Millis,
+    RunId,
+    TenantId,
     Unit,
     UsdNanos,
     tool_unit,
 )
 from bridle.rules.policy import KillLevel, Level, Limits, Policy, Window
-from bridle.rules.run import Phase, Progress, RunState, apply
+from bridle.rules.run import Phase, Progress, RunState
 from bridle.rules.stop import StopReason
 from tests.rules.house import ALLOWED, MAIL, NOW, READ, SEARCH, VIDEO, model_call, started, tool_call
 from tests.rules.strategies import decisions
@@ -66,6 +70,16 @@ def having(used: Mapping[Unit, int], run: RunState = RUN) -> Snapshot:
 def halted(reason: StopReason) -> Snapshot:
     """A run that was halted."""
     return replace(ASKED, run=apply(RUN, RunHalted(IN, reason, {"limit": 1})))
+
+
+KEY = {"tool": "mail.send", "of": "r-0/c9"}
+EARLIER = Intent(TenantId("acme"), MAIL.name, "k", IntentStatus.OPEN, RunId("r-0"), CallId("c9"), Digest("a"), b"", NOW)
+
+
+def writing(status: IntentStatus, *, same_args: bool = True) -> Snapshot:
+    """A write that needs no approval, and what stands under its key."""
+    claim = Claim(replace(EARLIER, status=status), same_args)
+    return replace(SEEN, tool=MAIL, claim=claim, policy=Policy(ALLOWED, require_approval=False))
 
 
 @dataclass(frozen=True)
@@ -127,6 +141,13 @@ ROWS = [
         Deny(R.POLICY_DENIED, {"tool": "video.make", "rule": "wrap_up"}), tool_call(VIDEO)),
     Row("looping", replace(SEEN, run=replace(RUN, recent=AGED)), Halt(R.NO_PROGRESS, {"tool": "kb.read"})),
     Row("duplicate", replace(SEEN, twin=CallId("c1")), Reuse(CallId("c1"))),
+    Row("duplicate", writing(IntentStatus.CONFIRMED), Reuse(CallId("c9"), RunId("r-0")), tool_call(MAIL)),
+    Row("duplicate", writing(IntentStatus.OPEN), Deny(R.POLICY_DENIED, {**KEY, "rule": "key_in_flight"}),
+        tool_call(MAIL)),
+    Row("duplicate", writing(IntentStatus.IN_DOUBT), Deny(R.WRITE_IN_DOUBT, {**KEY, "rule": "key_in_doubt"}),
+        tool_call(MAIL)),
+    Row("duplicate", writing(IntentStatus.CONFIRMED, same_args=False),
+        Deny(R.POLICY_DENIED, {**KEY, "rule": "key_of_other_arguments"}), tool_call(MAIL)),
     Row("budget", having({TOOL_CALLS: 15}), Halt(R.MAX_TOOL_CALLS, {"limit": 15, "used": 15})),
     Row("budget", having({MODEL_CALLS: 30}), Halt(R.MAX_MODEL_CALLS, {"limit": 30, "used": 30}),
         model_call()),
@@ -202,6 +223,14 @@ def test_one_step_inside_every_bound_the_call_is_admitted(call: Call, seen: Snap
 
 def test_a_reuse_holds_nothing_so_that_an_empty_budget_does_not_stop_it() -> None:
     assert decide(tool_call(), replace(having({TOOL_CALLS: 15}), twin=CallId("c1"))) == Decision(Reuse(CallId("c1")))
+
+
+def test_a_receipt_holds_nothing_and_waits_for_nobody() -> None:
+    seen = replace(writing(IntentStatus.CONFIRMED), run=having({TOOL_CALLS: 15}).run, policy=Policy(ALLOWED))
+    assert decide(tool_call(MAIL), seen) == Decision(Reuse(CallId("c9"), RunId("r-0")))
+    assert decide(tool_call(MAIL), replace(seen, switch=KillLevel.WRITES)).answer == Deny(
+        R.KILLED, {"level": "writes", "tool": "mail.send"}
+    )
 
 
 def test_looping_is_judged_before_duplicates() -> None:

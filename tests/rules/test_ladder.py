@@ -9,11 +9,11 @@ from bridle.rules.budget import Account, Balance
 from bridle.rules.call import Call
 from bridle.rules.checks import Snapshot, decide
 from bridle.rules.decision import Admit, Reuse
+from bridle.rules.fold import apply
 from bridle.rules.health import OPENS_AFTER, WELL, Health, Rung
 from bridle.rules.ladder import nearly_used, off_until, reusable_for, taken_away
 from bridle.rules.names import IN_FLIGHT, USD_NANO, CallId, Effect, Millis, ToolName, Unit
 from bridle.rules.policy import Level, Policy, Window
-from bridle.rules.run import apply
 from bridle.rules.tool import Tool
 from tests.rules import house
 from tests.rules.house import ALLOWED, NOW, started, tool_call

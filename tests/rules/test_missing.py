@@ -14,9 +14,10 @@ from bridle.rules.events import (
     ToolsWithheld,
 )
 from bridle.rules.failure import FailureKind
+from bridle.rules.fold import fold
 from bridle.rules.health import Rung
 from bridle.rules.names import CallId, Digest, Millis, ToolName
-from bridle.rules.run import MISSING_AT_MOST, ending, fold
+from bridle.rules.run import MISSING_AT_MOST, ending
 from bridle.rules.stop import StopNote, StopReason
 from tests.rules.house import NOW
 from tests.rules.test_run import START, A, B, admitted

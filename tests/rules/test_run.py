@@ -13,6 +13,7 @@ from bridle.rules.events import (
     CallAdmitted,
     CallInDoubt,
     CallRefused,
+    CallResolved,
     CallReused,
     CallSettled,
     CallVoided,
@@ -24,6 +25,7 @@ from bridle.rules.events import (
     StepEntered,
 )
 from bridle.rules.failure import FailureKind
+from bridle.rules.fold import JournalBroken, apply, fold
 from bridle.rules.names import (
     BYTES_OBSERVED,
     IN_FLIGHT,
@@ -36,11 +38,12 @@ from bridle.rules.names import (
     Digest,
     Effect,
     Millis,
+    RunId,
     Source,
     ToolName,
 )
 from bridle.rules.policy import Policy
-from bridle.rules.run import REMEMBERED, JournalBroken, Phase, RunState, apply, ending, fold
+from bridle.rules.run import REMEMBERED, Phase, RunState, ending
 from bridle.rules.stop import StopNote, StopReason
 from tests.rules.house import ALLOWED, MAIL, NOW, House, started, tool_call
 from tests.rules.strategies import MOVES, STORIES, Move, houses, play
@@ -186,6 +189,8 @@ def test_the_size_of_a_state_does_not_depend_on_the_length_of_its_run() -> None:
         [START, admitted(), CallSettled(NOW, A, {}), CallSettled(NOW, A, {})],
         [START, admitted(), CallVoided(NOW, A), CallSettled(NOW, A, {})],
         [START, admitted(), CallInDoubt(NOW, A), CallVoided(NOW, A)],
+        [START, admitted(), CallResolved(NOW, A, True, "ann", "x")],
+        [START, admitted(), CallInDoubt(NOW, A), *[CallResolved(NOW, A, True, "ann", "x")] * 2],
     ],
 )
 def test_a_journal_that_the_rules_never_emit_is_broken(journal: list[Event]) -> None:
@@ -322,10 +327,27 @@ def test_a_retry_is_counted_beside_the_proposals() -> None:
         ([admitted(), CallInDoubt(NOW, A), RunHalted(NOW, R.WRITE_IN_DOUBT)], R.WRITE_IN_DOUBT),
         ([admitted(), RunHalted(NOW, R.MAX_USD), CallInDoubt(NOW, A)], R.WRITE_IN_DOUBT),
         ([admitted(), RunHalted(NOW, R.KILLED), CallInDoubt(NOW, A)], R.KILLED),
+        ([admitted(), CallInDoubt(NOW, A, again=True)], R.WRITE_IN_DOUBT),
+        ([admitted(), CallInDoubt(NOW, A, again=True), CallResolved(NOW, A, False, "bridle", "x")], R.OK),
     ],
 )
 def test_a_halt_and_a_doubt_speak_before_what_the_flow_wanted_to_say(journal: list[Event], reason: StopReason) -> None:
     assert ending(fold([START, *journal]), StopNote(R.OK)).reason is reason
+
+
+def test_a_doubt_that_is_cleared_after_the_end_changes_neither_the_end_nor_how_long_the_run_took() -> None:
+    doubt = fold([START, admitted(), CallInDoubt(NOW, A), RunStopped(NOW, R.WRITE_IN_DOUBT, {"tool": "t"})])
+    known = apply(doubt, CallResolved(Millis(NOW + 86_400_000), A, True, "ann", "the bank shows it"))
+    assert known == replace(doubt, seq=doubt.seq + 1, in_doubt={})
+
+
+@pytest.mark.parametrize("kind", ["receipt of a probe", "receipt of another run"])
+def test_a_receipt_has_the_labels_of_its_tool(kind: str) -> None:
+    source, private = Source.UNTRUSTED, Confidentiality.PRIVATE
+    known = CallResolved(NOW, A, True, "bridle", "it is known", Digest("r"), 9, source, private)
+    reused = CallReused(NOW, B, ToolName("t"), Digest("a"), A, 1, 1, RunId("r-0"), 9, source, private)
+    run = fold([START, admitted(), CallInDoubt(NOW, A, again=True), known if kind == "receipt of a probe" else reused])
+    assert (run.is_tainted, run.has_read_private) == (True, True)
 
 
 def test_a_doubt_after_another_halt_names_its_tool() -> None:

@@ -12,10 +12,10 @@ from bridle.models.port import Model
 from bridle.models.scripted import ScriptedModel, Turn
 from bridle.rules.approval import EXPIRES_AFTER
 from bridle.rules.events import ApprovalAsked, CallAdmitted, RunResumed, RunStopped, RunSuspended
+from bridle.rules.fold import fold
 from bridle.rules.names import MODEL_CALLS, ToolName
 from bridle.rules.policy import Limits, ModelPrice, Policy
 from bridle.rules.prompt import ToolUse
-from bridle.rules.run import fold
 from bridle.rules.stop import Status, StopReason
 from bridle.rules.tool import ToolRule
 from bridle.runs.approvals import BadAnswer

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridle.rules.events import CallAdmitted, CallSettled, RunResumed, RunStopped
-from bridle.rules.run import fold
+from bridle.rules.fold import fold
 from bridle.rules.stop import StopReason
 from bridle.runs.result import RunResult
 from bridle.store.chain import verify

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from bridle.rules.budget import Account, Balance
 from bridle.rules.events import CallVoided, Event, RunHalted, RunResumed, RunStopped
 from bridle.rules.failure import ControlUnavailable
+from bridle.rules.fold import fold
 from bridle.rules.health import WELL, Health
 from bridle.rules.names import IN_FLIGHT, USD_NANO, CallId, Digest, Millis, RunId, TenantId
 from bridle.rules.policy import KillLevel, Level, Window
-from bridle.rules.run import Phase, RunState, fold
+from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopReason
 from bridle.store.base import Fenced, RunKey, Store, Transaction, UnknownRun
 from bridle.store.chain import Break, verify
+from tests.store.intents_contract import IntentsContract
 from tests.store.journals import SALT, T0, TENANT, Row, Step, admitted, begin, mutations, settled, steps, written
 
 T = TypeVar("T")
@@ -82,7 +84,7 @@ def raising(error: BaseException, first: Callable[[Transaction], object]) -> Cal
     return fn
 
 
-class StoreContract:
+class StoreContract(IntentsContract):
     """The contract of `bridle.store.base.Store`."""
 
     @pytest.fixture

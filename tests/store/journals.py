@@ -10,6 +10,7 @@ from bridle.rules.events import (
     CallAdmitted,
     CallInDoubt,
     CallRefused,
+    CallResolved,
     CallReused,
     CallSettled,
     CallVoided,
@@ -20,6 +21,7 @@ from bridle.rules.events import (
     StepEntered,
 )
 from bridle.rules.failure import FailureKind
+from bridle.rules.fold import apply
 from bridle.rules.names import (
     BYTES_OBSERVED,
     IN_FLIGHT,
@@ -35,7 +37,7 @@ from bridle.rules.names import (
     TenantId,
     ToolName,
 )
-from bridle.rules.run import Phase, RunState, apply
+from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopReason
 from bridle.store.base import RunKey, Transaction
 
@@ -48,7 +50,9 @@ Row = tuple[int, bytes, bytes]  # seq, body, hash: a line of a journal as it is 
 Step = tuple[str, int]  # what happens next, and a number that chooses among what is possible
 steps: st.SearchStrategy[list[Step]] = st.lists(
     st.tuples(
-        st.sampled_from(("admit", "admit", "settle", "fail", "void", "doubt", "refuse", "reuse", "enter", "halt")),
+        st.sampled_from(
+            ("admit", "admit", "settle", "fail", "void", "doubt", "resolve", "refuse", "reuse", "enter", "halt")
+        ),
         st.integers(0, 1_000_000),
     ),
     max_size=40,
@@ -111,7 +115,10 @@ def _next(state: RunState, what: str, number: int) -> Event | None:
         case "void" if chosen is not None:
             return CallVoided(at, chosen)
         case "doubt" if chosen is not None:
-            return CallInDoubt(at, chosen)
+            return CallInDoubt(at, chosen, again=number % 2 == 0)
+        case "resolve" if state.in_doubt:
+            known = list(state.in_doubt)[number % len(state.in_doubt)]
+            return CallResolved(at, known, number % 2 == 0, "ann", "ä", source=list(Source)[number % 2])
         case "refuse":
             detail: dict[str, str | int] = {"tool": tool, "limit": number}
             return CallRefused(

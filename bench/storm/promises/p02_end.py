@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from bench.storm.evidence import NEVER, Evidence, Journal
 from bridle.rules.events import CallSettled, RunStopped
-from bridle.rules.run import JournalBroken, Phase, fold
+from bridle.rules.fold import JournalBroken, fold
+from bridle.rules.run import Phase
 from bridle.rules.stop import StopReason
 
 

@@ -28,6 +28,8 @@ COMMANDS = {
     "runs": ("runs", "List the newest runs."),
     "show": ("show", "Tell the story of one run."),
     "cancel": ("cancel", "End a run, whoever works on it."),
+    "doubts": ("doubts", "List the writes of which nobody knows whether they took effect."),
+    "resolve": ("doubts", "Say whether a write in doubt took effect."),
     "doctor": ("doctor", "Look for what is wrong with the store, the policy and this machine."),
 }
 EPILOGUE = """Exit codes: 0 ok, 1 error, 2 notes of a policy or a finding of the doctor, 3 a run was stopped,

@@ -14,9 +14,10 @@ from bridle.cli.screen import counted
 from bridle.models.port import UnknownPrice
 from bridle.models.prices import price_of
 from bridle.rules.failure import BridleError
+from bridle.rules.fold import JournalBroken, fold
 from bridle.rules.names import RunId
 from bridle.rules.policy import Policy
-from bridle.rules.run import JournalBroken, RunState, fold
+from bridle.rules.run import RunState
 from bridle.store.base import UnknownRun
 from bridle.store.chain import verify
 from bridle.store.sqlite import SCHEMA, SqliteStore
@@ -86,6 +87,7 @@ def _store(path: Path, most: int, books: Books) -> Iterator[Finding]:
             known = ids(path, limit=most + 1)
             yield Finding("store", State.WELL, f"{path}: schema {SCHEMA}, {_number(len(known), most)}.")
             yield _writers(store, path)
+            yield from _doubts(store)
             yield from _journals(store, known[:most], books)
             if len(known) <= most:
                 yield _accounts(store, books, path)
@@ -116,6 +118,13 @@ def _writers(store: SqliteStore, path: Path) -> Finding:
     if living:
         return Finding("workers", State.WELL, f"{counted(len(living), 'worker')} may write it: {', '.join(living)}.")
     return Finding("workers", State.WELL, "No worker has it open now.")
+
+
+def _doubts(store: SqliteStore) -> Iterator[Finding]:
+    found = store.doubts()
+    if found:
+        text = f"{counted(len(found), 'write')} may have taken effect, and nobody knows."
+        yield Finding("doubts", State.NOTE, text, "`bridle doubts` lists them, `bridle resolve` settles them.")
 
 
 def _journals(store: SqliteStore, runs: list[RunId], books: Books) -> Iterator[Finding]:

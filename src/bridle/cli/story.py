@@ -24,7 +24,7 @@ from bridle.rules.names import (
 )
 from bridle.rules.policy import Policy
 from bridle.rules.run import Phase, RunState
-from bridle.rules.stop import Status, StopNote
+from bridle.rules.stop import Status, StopNote, StopReason
 from bridle.runs.result import RunResult, read_result, spent_by
 from bridle.store.base import Entry, Store
 
@@ -75,11 +75,20 @@ def tell(screen: Screen, story: Story, store: Store, option: str, at: Millis) ->
     screen.line(bold("why  "), *heading(result.stop))
     for number, line in enumerate(advice(result.stop)):
         screen.line(bold("now  ") if number == 0 else "     ", line)
+    _doubts(screen, state, option)
     said = result.answer if result.status is Status.OK else result.partial
     if said not in (None, ""):
         screen.line()
         screen.line(bold("the answer" if result.status is Status.OK else "how far it came"))
         screen.block(words(said))
+
+
+def _doubts(screen: Screen, state: RunState, option: str) -> None:
+    """What a person still has to say; or that it was said after the end."""
+    for call in state.in_doubt:
+        screen.line("     ", f'`bridle resolve {state.run}/{call} happened --because "..."{option}`, or did-not')
+    if state.stop is not None and state.stop.reason is StopReason.WRITE_IN_DOUBT and not state.in_doubt:
+        screen.line("     ", "It is known now, see above: nothing of this run is in doubt any more.")
 
 
 def _given(asked: bytes) -> bytes:

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from bridle.cli.outcome import why
 from bridle.cli.screen import Span, bad, bold, counted, cut, dim, doubtful, duration, size, visible
+from bridle.gateway.intents import BRIDLE
 from bridle.rules.call import CallKind, Purpose
 from bridle.rules.events import (
     ApprovalAsked,
@@ -12,6 +13,7 @@ from bridle.rules.events import (
     CallAdmitted,
     CallInDoubt,
     CallRefused,
+    CallResolved,
     CallReused,
     CallSettled,
     CallVoided,
@@ -45,6 +47,7 @@ from bridle.rules.stop import Status, StopNote
 
 Line = tuple[Span, ...]
 Payload = Callable[[str], bytes | None]
+IN_DOUBT = "in doubt: nobody knows whether it took effect"
 LEAST_ARGS = 24  # columns of an excerpt, however narrow the terminal is
 MOST_ARGS = 96
 
@@ -90,7 +93,8 @@ class Timeline:
             case CallSettled():
                 return [self._settled(event)]
             case CallReused():
-                reused: Line = (dim(f" = the result of {event.of}, reused"),)
+                whose = f"the receipt of {event.run}/{event.of}" if event.run else f"the result of {event.of}"
+                reused: Line = (dim(f" = {whose}, reused"),)
                 return [self._call(event.at, event.call, event.tool, event.args, reused)]
             case CallRefused():
                 return [self._refused(event)]
@@ -99,7 +103,10 @@ class Timeline:
                 return [self._ended(admitted, (dim(" -> never sent; what it held went back"),))]
             case CallInDoubt():
                 admitted = self._open.pop(event.call)
-                return [self._ended(admitted, (bad(" -> in doubt: nobody knows whether it took effect"),))]
+                said = "not known whether it took effect; bridle finds out" if event.again else IN_DOUBT
+                return [self._ended(admitted, (bad(f" -> {said}"),))]
+            case CallResolved():
+                return [self._resolved(event)]
             case ApprovalAsked():
                 asked: Line = (doubtful(f" -> waits for a person until {show_time(event.until)}"),)
                 return [self._call(event.at, event.call, event.tool, event.args, asked)]
@@ -120,6 +127,11 @@ class Timeline:
                 return [self._line(event.at, (doubtful if event.off else dim)(_withheld(event)))]
             case _:
                 assert_never(event)
+
+    def _resolved(self, event: CallResolved) -> Line:
+        known = "it took effect" if event.happened else "it took no effect"
+        whose = f", by {event.by}" if event.by != BRIDLE else ""
+        return self._line(event.at, f"  {event.call:<4} ", bold(known), dim(f" ({event.because}{whose})"))
 
     def waiting(self) -> list[Line]:
         """The calls that have not ended."""

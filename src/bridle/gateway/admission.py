@@ -1,8 +1,10 @@
 """The first half of a call: everything is read, decided and written down in one transaction."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import field
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import field, replace
 
+from bridle.gateway.claims import claim_of, claimed
 from bridle.gateway.live import Live
 from bridle.gateway.proposal import ModelWish, Proposal
 from bridle.gateway.settlement import Party, Settlement, accounts, concurrency_of, moved, settle
@@ -12,6 +14,7 @@ from bridle.rules.call import Call
 from bridle.rules.checks import Snapshot, decide
 from bridle.rules.data import data
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
+from bridle.rules.effect import meant
 from bridle.rules.events import ApprovalAsked, CallAdmitted, CallRefused, CallReused, RunHalted, ToolsWithheld
 from bridle.rules.health import TENANT, Health, Rung
 from bridle.rules.ladder import nearly_used, reusable_for
@@ -46,6 +49,7 @@ class Admission:
     pending: Sequence[Settlement] = ()
     attempt: int = 1
     overran: Collection[str] = ()  # models that took more than they declared: their price is not known any more
+    fresh: Callable[[int], bytes] = os.urandom
     given: list[CallId] = field(default_factory=list)  # what it admitted, for who is cancelled while it commits
 
     def __call__(self, tx: Transaction) -> tuple[list[Verdict], RunState]:
@@ -114,6 +118,7 @@ class Admission:
             self._tenant(tx, party, state, balances),
             self._twin(proposal, fresh, health) if self.attempt == 1 else None,
             balances,
+            claim_of(tx, party.tenant, party.run, proposal, self.attempt) if proposal.key else None,
         )
 
     def _tenant(self, tx: Transaction, party: Party, state: RunState, balances: Mapping[Account, Balance]) -> Health:
@@ -156,6 +161,9 @@ class Admission:
         is_unknown = isinstance(answer, Deny | Halt) and answer.detail.get("rule") == "unknown"
         if isinstance(answer, Deny | Halt) and answer.reason in _NEVER_LET_PASS:
             return answer
+        taken = meant(seen.claim) if seen.claim is not None else None
+        if taken is not None:
+            return taken  # nothing lets a write take effect twice
         if seen.run.phase is not Phase.OPEN or seen.misfit or seen.unpriced or is_unknown:
             return answer
         return Admit({})
@@ -171,8 +179,13 @@ class Admission:
             case Admit():
                 passed = () if isinstance(decided.answer, Admit) else (_named(decided.answer), *also)
                 self._reserve(tx, party, proposal, call, seen, passed)
-            case Reuse(of=of):
+            case Reuse(of=of, run=run):
                 reused = CallReused(self.now, call.id, call.tool, call.args, of, call.turn, call.ordinal)
+                if run and seen.tool is not None:
+                    reused = replace(
+                        reused, run=run, shown=seen.tool.show_bytes, source=seen.tool.source,
+                        confidentiality=seen.tool.confidentiality,
+                    )  # fmt: skip
                 tx.append(party.run, party.epoch, [reused])
             case Later():
                 pass  # nothing happened yet; it is proposed again
@@ -215,6 +228,8 @@ class Admission:
         tx.append(party.run, party.epoch, [admitted])
         if proposal.kept_args and self.attempt == 1:
             tx.keep(party.run, f"{call.id}.args", proposal.kept_args)
+        if seen.claim is not None:
+            claimed(tx, seen.run, proposal, call.id, seen.claim, self.now, self.fresh)
         for account, balance in seen.balances.items():
             tx.set_balance(account, balance.reserve(call.hold[account.unit]))
         timeout = tool.timeout if tool is not None else Millis(120_000)

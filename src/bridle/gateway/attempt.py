@@ -8,6 +8,7 @@ from bridle.gateway.admission import Verdict
 from bridle.gateway.cleaning import legible
 from bridle.gateway.context import CallContext
 from bridle.gateway.judge import judge
+from bridle.gateway.keys import sent_key
 from bridle.gateway.live import Live
 from bridle.gateway.outcome import Outcome, Refusal, Replied
 from bridle.gateway.perform import Performed, Permit, perform, perform_here
@@ -39,10 +40,12 @@ from bridle.rules.names import (
     Effect,
     Millis,
     Source,
+    ToolName,
     Unit,
 )
 from bridle.rules.prompt import ModelReply, ToolUse, Usage, is_pinned
 from bridle.rules.stop import StopReason
+from bridle.rules.tool import Idempotency
 from bridle.store.chain import keyed
 
 MOST_TOKENS = 10**12  # of one reply; more is no count
@@ -112,14 +115,22 @@ def _out_of_time(live: Live, proposal: Proposal, done: Attempt, at: Millis) -> A
 
 def _work(permit: Permit, live: Live, proposal: Proposal, answer: Verdict) -> Callable[[], Awaitable[object]]:
     wish = proposal.wish
-    proposed = f"{live.run}/{live.state.entered}/{proposal.tool}/{proposal.args}/{proposal.ordinal}"
-    context = CallContext(live.run, answer.call, live.tenant, proposed, answer.attempt, permit.until)
+    context = context_of(live, proposal, answer, permit.until)
     if isinstance(wish, ModelWish):
         if not is_pinned(wish.request):
             raise PolicyNotPinned(wish.request.model)
         left = Millis(max(permit.until - answer.at, 1))
         return lambda: wish.work(context, left)
     return _tool_work(wish, proposal, context)
+
+
+def context_of(live: Live, proposal: Proposal, answer: Verdict, until: Millis) -> CallContext:
+    """What a tool, its probe, or a model's client may know of a call."""
+    if proposal.key:
+        key = sent_key(live.tenant, proposal.tool, live.run, proposal.key)
+    else:
+        key = f"{live.run}/{live.state.entered}/{proposal.tool}/{proposal.args}/{proposal.ordinal}"
+    return CallContext(live.run, answer.call, live.tenant, key, answer.attempt, until)
 
 
 def _tool_work(wish: ToolWish, proposal: Proposal, context: CallContext) -> Callable[[], Awaitable[object]]:
@@ -164,17 +175,41 @@ def _tool_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: Pe
             return Attempt(_settlement(live, proposal, ending, judged.kept), judged.observation)
         failed = judged.failed
     assert failed is not None
-    if tool.effect is Effect.WRITE and _is_in_doubt(failed):
-        doubt = Refusal(proposal.tool, StopReason.WRITE_IN_DOUBT, {"tool": proposal.tool}, halts=True)
-        return Attempt(_settlement(live, proposal, CallInDoubt(at, answer.call)), doubt)
+    if tool.effect is Effect.WRITE:
+        return _write_failed(live, proposal, answer, failed, at)
     ending = CallSettled(at, answer.call, paid, failure=failed.kind)
     return Attempt(_settlement(live, proposal, ending, failed=failed), failure_of(proposal, failed), failed)
 
 
-def _is_in_doubt(failed: CallFailed) -> bool:
-    """Whether nobody knows if a write took effect; an unusable answer to it says that it did."""
-    unknown = failed.kind not in _DID_NOT_HAPPEN and failed.kind is not FailureKind.INVALID_OUTPUT
-    return unknown and failed.happened is None
+def _write_failed(live: Live, proposal: Proposal, answer: Verdict, failed: CallFailed, at: Millis) -> Attempt:
+    """It is known whether it took effect, or bridle finds out, or a person has to."""
+    happened = _happened(failed)
+    if happened is None:
+        doubt = CallInDoubt(at, answer.call, can_be_found_out(_ruled(proposal)))
+        settlement = replace(_settlement(live, proposal, doubt, failed=failed), doubt=failed.kind)
+        return Attempt(settlement, in_doubt(proposal.tool), failed)
+    ending = CallSettled(at, answer.call, _paid(proposal), failure=failed.kind)
+    settlement = replace(_settlement(live, proposal, ending, failed=failed), happened=happened)
+    return Attempt(settlement, failure_of(proposal, failed), failed)
+
+
+def in_doubt(tool: ToolName) -> Refusal:
+    """What the caller is told of a write that a person has to look at."""
+    return Refusal(tool, StopReason.WRITE_IN_DOUBT, {"tool": tool}, halts=True)
+
+
+def can_be_found_out(ruled: Ruled) -> bool:
+    """Whether bridle may clear a doubt: the far end knows a repeated write, or can be asked."""
+    return ruled.tool.idempotency is not Idempotency.NONE or ruled.declared.probe is not None
+
+
+def _happened(failed: CallFailed) -> bool | None:
+    """What the tool said; else an unusable answer says that it took effect; None when nobody knows."""
+    if failed.happened is True or failed.happened is False:
+        return failed.happened
+    if failed.kind is FailureKind.INVALID_OUTPUT:
+        return True
+    return False if failed.kind in _DID_NOT_HAPPEN else None
 
 
 def _model_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: Performed, at: Millis) -> Attempt:

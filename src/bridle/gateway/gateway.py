@@ -8,10 +8,11 @@ from contextlib import suppress
 from bridle.gateway.admission import Admission, Verdict
 from bridle.gateway.asking import edited, put
 from bridle.gateway.attempt import Attempt, attempt, ended_early, failure_of, permit_for, unsent
+from bridle.gateway.doubt import cleared
 from bridle.gateway.live import Live
 from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied, Waiting
 from bridle.gateway.proposal import Proposal, Wish, propose
-from bridle.gateway.recall import recall
+from bridle.gateway.recall import recall, replayed
 from bridle.gateway.retry import may_retry, wait_before
 from bridle.gateway.seats import Seats
 from bridle.gateway.settlement import Settlement, bulkhead, settle
@@ -63,11 +64,11 @@ class Gateway:
 
     async def _made(self, live: Live, proposals: Sequence[Proposal]) -> list[Outcome | Waiting]:
         """The outcomes of proposals that no crash left an outcome of."""
-        answers = await self._admit(live, proposals)
+        answers = await self.admit(live, proposals)
         try:
             if len(answers) == 1:
-                return [await self._answered(live, answers[0].proposal, answers[0])]
-            return await together([self._answered(live, answer.proposal, answer) for answer in answers])
+                return [await self.answered(live, answers[0].proposal, answers[0])]
+            return await together([self.answered(live, answer.proposal, answer) for answer in answers])
         finally:
             if live.unsent:
                 self._drop_unsent(live, answers)
@@ -76,10 +77,10 @@ class Gateway:
         """A call that needs a person, as he is asked about it, or as he changed it."""
         return edited(live, put(live, proposal), self.store)
 
-    async def _admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
+    async def admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
         """One transaction: what is pending is settled, then every proposal is decided."""
         pending = tuple(live.pending)
-        admission = Admission(live, proposals, self.world.now(), pending, attempt, self._overran, [])
+        admission = Admission(live, proposals, self.world.now(), pending, attempt, self._overran, self.world.fresh, [])
         try:
             answers, live.state = await self.store.transact(admission)
         except asyncio.CancelledError:  # it is committed all the same, and nobody will perform what it admitted
@@ -91,19 +92,22 @@ class Gateway:
                 took_off(live, answer.call, answer.proposal, answer.at)
         return answers
 
-    async def _answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome | Waiting:
+    async def answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome | Waiting:
+        """What comes of a decision: the outcome of a call that is admitted, or the refusal, or that it waits."""
         while isinstance(answer.answer, Later):  # ends at the run's deadline: from then on the answer is a halt
             await self._wait(live, proposal, answer.answer)
-            (answer,) = await self._admit(live, [proposal], answer.attempt)
+            (answer,) = await self.admit(live, [proposal], answer.attempt)
         match answer.answer:
             case Admit():
                 return await self._carried_out(live, proposal, answer)
+            case Reuse(of=of, run=run) if run:
+                return replayed(self.store, proposal, run, of)
             case Reuse(of=of):
                 outcome = await twin_of(live, proposal, of)
                 if outcome is not None:
                     return outcome
-                (again,) = await self._admit(live, [proposal])  # nothing was left of it a moment later
-                return await self._answered(live, proposal, again)
+                (again,) = await self.admit(live, [proposal])  # nothing was left of it a moment later
+                return await self.answered(live, proposal, again)
             case Hold():
                 asked = live.state.question(proposal.binding)
                 assert asked is not None, "a call that is held has its question in the journal"
@@ -129,9 +133,12 @@ class Gateway:
             outcome = done.outcome
             if done.settlement.overran:
                 self._overran.add(proposal.tool)
-            if await self._goes_again(live, proposal, answer, done):
-                (again,) = await self._admit(live, [proposal], answer.attempt + 1)
-                outcome = await self._answered(live, proposal, again)
+            if proposal.is_write:
+                await self.settle(live)
+                outcome = await cleared(self, live, proposal, answer, done)
+            elif await self._goes_again(live, proposal, answer, done):
+                (again,) = await self.admit(live, [proposal], answer.attempt + 1)
+                outcome = await self.answered(live, proposal, again)
             elif self._rides(live, proposal, done.settlement.seat):
                 self._riding[live.run] = live
             else:
@@ -262,7 +269,7 @@ class Gateway:
     async def _goes_again(self, live: Live, proposal: Proposal, answer: Verdict, done: Attempt) -> bool:
         """Whether there is to be another attempt; waits as long as it takes before it."""
         failed = done.failed
-        if failed is None or not failed.kind.is_transient or proposal.is_write:
+        if failed is None or not failed.kind.is_transient:
             return False
         await self.settle(live)
         health: Health = await self.store.transact(lambda tx: tx.health(live.tenant, proposal.dependency))

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TypedDict, TypeVar
 
@@ -11,15 +12,23 @@ from bridle.rules.tool import Idempotency, ReuseScope, Tool
 
 E = TypeVar("E", bound=StrEnum)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,79}")
-_DURATION = re.compile(r"(\d+)(ms|s|m)?")
-_FACTORS = {"ms": 1, "s": MILLIS_PER_SECOND, "m": 60 * MILLIS_PER_SECOND, None: MILLIS_PER_SECOND}
+_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)?")
+_MINUTE = 60 * MILLIS_PER_SECOND
+_FACTORS = {
+    "ms": 1, "s": MILLIS_PER_SECOND, "m": _MINUTE, "h": 60 * _MINUTE, "d": 24 * 60 * _MINUTE, None: MILLIS_PER_SECOND,
+}  # fmt: skip
+_OF_WRITES = ("key", "probe", "preview", "lands_within", "key_ttl")
 
 
 class Labels(TypedDict, total=False):
     """All of them may be left out; a tool without labels is an untrusted write.
 
     `cost` is what one call costs at most ("$0.02"), `timeout` and a number for `reuse` are seconds or "500ms", "10s",
-    "2m"; `max_bytes` is the largest output that is accepted, `show_bytes` what a model is shown of it.
+    "2m", "24h"; `max_bytes` is the largest output that is accepted, `show_bytes` what a model is shown of it.
+
+    Of a write: `key` names it by its arguments ("refund:{order_id}"), `idempotency` says how the far end knows a
+    repeated one. `probe(key)` returns the receipt of a write, or None where the far end has not seen it; that counts
+    after `lands_within`. After `key_ttl` the far end has forgotten a key. `preview(args)` is for who approves.
     """
 
     description: str
@@ -37,6 +46,11 @@ class Labels(TypedDict, total=False):
     show_bytes: int
     dependency: str
     summary: str
+    key: str
+    probe: Callable[..., object]
+    preview: Callable[..., object]
+    lands_within: str | int
+    key_ttl: str | int
 
 
 def tool_of(name: str, labels: Labels) -> Tool:
@@ -49,6 +63,12 @@ def tool_of(name: str, labels: Labels) -> Tool:
             hint = f"; did you mean {close[0]}?" if close else f"; they are {', '.join(Labels.__annotations__)}"
             raise BridleError(f"the tool {name}: {label} is no label{hint}")
     effect = _one_of(Effect, name, "effect", labels.get("effect", "write"))
+    for label in _OF_WRITES if effect is not Effect.WRITE else ():
+        if label in labels:
+            raise BridleError(f"the tool {name}: {label} is for writes, and its effect is {effect}")
+    for label in ("probe", "preview"):
+        if label in labels and not callable(labels.get(label)):
+            raise BridleError(f"the tool {name}: {label} is a function, not {labels.get(label)!r}")
     default_reuse = "never" if effect is Effect.WRITE else "run"
     return Tool(
         name=ToolName(name),
@@ -67,6 +87,9 @@ def tool_of(name: str, labels: Labels) -> Tool:
         show_bytes=_whole(name, "show_bytes", labels.get("show_bytes", 16_000)),
         dependency=labels.get("dependency", ""),
         summary=labels.get("summary", ""),
+        key=_text(name, "key", labels.get("key", "")),
+        lands_within=_duration(name, "lands_within", labels.get("lands_within", 30)),
+        key_ttl=_duration(name, "key_ttl", labels.get("key_ttl", "24h")),
     )
 
 
@@ -75,6 +98,12 @@ def _one_of(kind: type[E], tool: str, label: str, given: str) -> E:
         return kind(given)
     except ValueError as error:
         raise BridleError(f"the tool {tool}: {label} is one of {', '.join(kind)}, not {given!r}") from error
+
+
+def _text(tool: str, label: str, given: object) -> str:
+    if not isinstance(given, str):
+        raise BridleError(f"the tool {tool}: {label} is a text, not {given!r}")
+    return given
 
 
 def _reuse(tool: str, given: str | int) -> ReuseScope | Millis:
@@ -86,7 +115,7 @@ def _reuse(tool: str, given: str | int) -> ReuseScope | Millis:
 def _duration(tool: str, label: str, given: str | int) -> Millis:
     found = _DURATION.fullmatch(str(given))
     if isinstance(given, bool) or found is None or int(found[1]) == 0:
-        raise BridleError(f"the tool {tool}: {label} is a time like 10, '10s' or '500ms', not {given!r}")
+        raise BridleError(f"the tool {tool}: {label} is a time like 10, '10s', '500ms' or '24h', not {given!r}")
     return Millis(int(found[1]) * _FACTORS[found[2]])
 
 

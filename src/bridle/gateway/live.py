@@ -40,6 +40,7 @@ class Remembered:
     call: CallId
     kept: bytes
     shown: int  # bytes of it that the model was shown at most
+    run: RunId = RunId("")  # of a receipt that another run had
 
 
 def memory_args(kind: CallKind, args: Digest) -> Digest:

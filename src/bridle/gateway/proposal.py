@@ -5,6 +5,7 @@ from dataclasses import field, replace
 
 from bridle.gateway.cleaning import clean
 from bridle.gateway.context import CallContext
+from bridle.gateway.keys import business_key
 from bridle.gateway.live import Live, memory_args
 from bridle.gateway.schemas import Schema
 from bridle.gateway.toolbox import Ruled, Toolbox
@@ -49,6 +50,7 @@ class ToolWish:
     tool: ToolName
     arguments: str | Mapping[str, object]
     work: Work | None = None
+    sends_key: bool = True  # whether `work` is given the key that the far end is to be sent
 
 
 @data
@@ -88,6 +90,8 @@ class Proposal:
     needs_approval: bool = False
     binding: Digest = Digest("")  # of a call that needs a person: what he is asked about
     question: bytes = b""
+    key: str = ""  # of a write that could be performed: under it, it takes effect at most once
+    recovers: bool = False  # another attempt of a write whose process died
 
     @property
     def is_write(self) -> bool:
@@ -119,12 +123,14 @@ def _propose_tool(wish: ToolWish, live: Live, toolbox: Toolbox) -> Proposal:
         misfit = _first_error(ruled.declared.takes, arguments)
         broken_rule = _first_error(ruled.rule, arguments) if ruled.rule is not None else ""
     args = keyed(live.salt, kept)
+    ordinal = live.next_ordinal(CallKind.TOOL, tool, args)
+    is_write = ruled is not None and ruled.tool.effect is Effect.WRITE and not misfit
     return Proposal(
         wish,
         CallKind.TOOL,
         tool,
         args,
-        live.next_ordinal(CallKind.TOOL, tool, args),
+        ordinal,
         live.turn,
         _tool_hold(tool, ruled, is_step=live.loop == "attach" and live.asked == 0),
         ruled.tool.depends_on if ruled is not None else str(tool),
@@ -135,21 +141,32 @@ def _propose_tool(wish: ToolWish, live: Live, toolbox: Toolbox) -> Proposal:
         misfit,
         broken_rule,
         ruled is not None and not misfit and _needs_approval(live, ruled, arguments),
+        key=_key(live, ruled, arguments, args, ordinal) if is_write and ruled is not None else "",
     )
 
 
+def _key(live: Live, ruled: Ruled, arguments: dict[str, Json], args: Digest, ordinal: int) -> str:
+    """What a write is known by: its business key, or else the place of this call in its run."""
+    tool = ruled.tool
+    if tool.key:
+        return business_key(tool.key, arguments)
+    return f"{live.run}/{live.state.entered}/{tool.name}/{args}/{ordinal}"
+
+
 def propose_again(proposal: Proposal, live: Live, arguments: dict[str, Json]) -> Proposal:
-    """The same call with other arguments; it is still the same proposal of its step."""
+    """The same call with other arguments; it is still the same proposal of its step, and a write under its own key."""
     ruled = proposal.ruled
     assert ruled is not None
     kept = strict_json.canonical(arguments)
+    args, misfit = keyed(live.salt, kept), _first_error(ruled.declared.takes, arguments)
     return replace(
         proposal,
-        args=keyed(live.salt, kept),
+        args=args,
         arguments=arguments,
         kept_args=kept,
-        misfit=_first_error(ruled.declared.takes, arguments),
+        misfit=misfit,
         broken_rule=_first_error(ruled.rule, arguments) if ruled.rule is not None else "",
+        key=_key(live, ruled, arguments, args, proposal.ordinal) if proposal.is_write and not misfit else "",
     )
 
 

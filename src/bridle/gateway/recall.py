@@ -10,8 +10,10 @@ from bridle.gateway.outcome import Outcome, Refusal, Replied
 from bridle.gateway.proposal import Proposal
 from bridle.rules import strict_json
 from bridle.rules.call import CallKind
+from bridle.rules.names import CallId, RunId
 from bridle.rules.prompt import Finish, ModelReply, ToolUse, Usage
 from bridle.rules.stop import StopReason
+from bridle.store.base import Store
 
 _encode = Encoder().encode
 
@@ -30,10 +32,27 @@ def recall(live: Live, proposal: Proposal) -> Outcome | None:
     if proposal.ruled is None:
         return None
     if not known.kept:
-        error = "it took effect before the crash, and its answer was not usable"
-        return Refusal(proposal.tool, StopReason.TOOL_OUTPUT_INVALID, {"tool": proposal.tool, "error": error})
-    value = strict_json.parse(known.kept, max_bytes=len(known.kept) + 1)
-    return observe(value, known.kept, proposal.ruled, f"artifact:{live.run}/{known.call}", known.shown)
+        return no_receipt(proposal)
+    return _read(proposal, known.kept, known.run or live.run, known.call, known.shown)
+
+
+def replayed(store: Store, proposal: Proposal, run: RunId, call: CallId) -> Outcome:
+    """The recorded receipt of a write that took effect, perhaps in another run."""
+    assert proposal.ruled is not None, "a tool that nobody declared has a receipt"
+    kept = store.payload(run, f"{call}.result")
+    return _read(proposal, kept, run, call, proposal.ruled.tool.show_bytes) if kept else no_receipt(proposal)
+
+
+def no_receipt(proposal: Proposal) -> Refusal:
+    """A write that took effect, and of which no usable answer is kept."""
+    error = "it took effect, and no usable receipt of it is kept"
+    return Refusal(proposal.tool, StopReason.TOOL_OUTPUT_INVALID, {"tool": proposal.tool, "error": error})
+
+
+def _read(proposal: Proposal, kept: bytes, run: RunId, call: CallId, shown: int) -> Outcome:
+    assert proposal.ruled is not None
+    value = strict_json.parse(kept, max_bytes=len(kept) + 1)
+    return observe(value, kept, proposal.ruled, f"artifact:{run}/{call}", shown)
 
 
 def kept_reply(reply: ModelReply) -> bytes:

@@ -12,7 +12,12 @@ LONGEST_WAIT = Millis(8_000)
 
 def may_retry(failed: CallFailed, attempt: int, run: RunState, health: Health) -> bool:
     """Whether a call that changes nothing may be attempted again: only within every budget."""
-    return failed.kind.is_transient and attempt < ATTEMPTS and run.retries < RETRIES_OF_A_RUN and health.may_retry
+    return failed.kind.is_transient and within_budgets(attempt, run, health)
+
+
+def within_budgets(attempt: int, run: RunState, health: Health) -> bool:
+    """Whether the call, its run and its dependency have an attempt left."""
+    return attempt < ATTEMPTS and run.retries < RETRIES_OF_A_RUN and health.may_retry
 
 
 def wait_before(attempt: int, chance: float, retry_after: Millis | None) -> Millis:

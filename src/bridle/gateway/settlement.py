@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import field, replace
 from functools import lru_cache
 
+from bridle.gateway.intents import intent_ended
 from bridle.rules.budget import SHORTEST_WINDOW, Account, period
 from bridle.rules.data import data
 from bridle.rules.events import CallInDoubt, CallSettled, CallVoided, LadderMoved, RunHalted
+from bridle.rules.failure import FailureKind
 from bridle.rules.health import Health
-from bridle.rules.names import IN_FLIGHT, Amounts, CallId, Millis, RunId, TenantId, ToolName
+from bridle.rules.names import IN_FLIGHT, Amounts, CallId, Effect, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import Level, Policy, Window
 from bridle.rules.run import OpenCall, Phase, RunState
 from bridle.rules.stop import StopReason
@@ -29,6 +31,8 @@ class Settlement:
     retry_after: Millis = Millis(0)
     concurrency: int = 0  # of the tool's bulkhead; 0 where there is none
     seat: Account | None = None  # the bulkhead itself
+    happened: bool | None = None  # of a write that failed: what its tool said
+    doubt: FailureKind | None = None  # of a write in doubt: how its answer was lost
 
     @property
     def overran(self) -> bool:
@@ -102,11 +106,14 @@ def settle(tx: Transaction, party: Party, settlement: Settlement) -> RunState:
     if settlement.kept:
         tx.keep(party.run, f"{ending.call}.result", settlement.kept)
     _give_back(tx, party, opened, settlement)
-    if isinstance(ending, CallSettled):
+    failure = ending.failure if isinstance(ending, CallSettled) else settlement.doubt
+    if failure is not None or isinstance(ending, CallSettled):
         health = tx.health(party.tenant, settlement.dependency)
         took = Millis(ending.at - opened.at)
-        better = health.answered(ending.at, ending.failure, settlement.retry_after, took)
+        better = health.answered(ending.at, failure, settlement.retry_after, took)
         state = moved(tx, party, settlement.dependency, health, better, ending.at)
+    if opened.effect is Effect.WRITE:
+        state = intent_ended(tx, party.epoch, state, ending, settlement.happened)
     return _halted_by(tx, party, opened, ending, state)
 
 
@@ -142,7 +149,7 @@ def _halted_by(tx: Transaction, party: Party, opened: OpenCall, ending: Ending, 
     """An overrun and a write in doubt end the run: what was promised does not hold any more."""
     if state.phase is not Phase.OPEN:
         return state
-    if isinstance(ending, CallInDoubt):
+    if isinstance(ending, CallInDoubt) and not ending.again:
         return tx.append(
             party.run, party.epoch, [RunHalted(ending.at, StopReason.WRITE_IN_DOUBT, {"tool": opened.tool})]
         )

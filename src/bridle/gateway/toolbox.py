@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from bridle.gateway.keys import check_template
+from bridle.gateway.labels import Labels
 from bridle.gateway.schemas import Schema
 from bridle.rules import strict_json
 from bridle.rules.failure import BridleError
@@ -28,6 +30,10 @@ class Declared:
     is_async: bool
     wants_context: bool
     is_typed: bool  # whether the arguments are built into the types of the signature
+    probe: Callable[..., object] | None = None  # of a write: asks the far end whether a key took effect
+    probe_is_async: bool = False
+    probe_wants_context: bool = False
+    preview: Callable[..., object] | None = None  # of a write: shows an approver what it would change
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +62,11 @@ class Toolbox:
         *,
         parameters: Mapping[str, object] | None = None,
         output: object = None,
+        labels: Labels | None = None,
     ) -> Declared:
         """Add a tool. `parameters` and `output` are JSON Schemas or types; without them the signature speaks.
+
+        Of the labels only the functions are looked at: the others are in the tool.
 
         Raises BridleError when the name is taken, or when the schema cannot be read from the signature.
         """
@@ -68,14 +77,21 @@ class Toolbox:
             returns = Schema.of(output, returned=True) if output is not None else None
         except ValueError as error:
             raise BridleError(f"the tool {tool.name}: {error}") from error
+        check_template(tool, takes)
+        beside = labels or Labels()
+        probe = beside.get("probe")
         declared = Declared(
             tool=replace(tool, schema=Digest(takes.digest), description=tool.description or _first_line(function)),
             takes=takes,
             returns=returns,
             function=function,
-            is_async=function is not None and inspect.iscoroutinefunction(_unwrapped(function)),
-            wants_context=function is not None and "call" in inspect.signature(function).parameters,
+            is_async=_is_async(function),
+            wants_context=_wants_context(function),
             is_typed=parameters is None,
+            probe=probe,
+            probe_is_async=_is_async(probe),
+            probe_wants_context=_wants_context(probe),
+            preview=beside.get("preview"),
         )
         self._declared[tool.name] = declared
         return declared
@@ -136,6 +152,14 @@ def _schema(text: str) -> Schema:
 
 def _first_line(function: Callable[..., object] | None) -> str:
     return (inspect.getdoc(function) or "").split("\n", 1)[0] if function else ""
+
+
+def _is_async(function: Callable[..., object] | None) -> bool:
+    return function is not None and inspect.iscoroutinefunction(_unwrapped(function))
+
+
+def _wants_context(function: Callable[..., object] | None) -> bool:
+    return function is not None and "call" in inspect.signature(function).parameters
 
 
 def _unwrapped(function: Callable[..., object]) -> Callable[..., object]:

@@ -8,6 +8,7 @@ from bridle.rules.budget import Account, Balance, first_short, until
 from bridle.rules.call import Call, CallKind, Purpose
 from bridle.rules.data import data
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
+from bridle.rules.effect import Claim, meant
 from bridle.rules.health import WELL, Condition, Health
 from bridle.rules.ladder import taken_away
 from bridle.rules.looping import is_looping
@@ -53,6 +54,12 @@ class Snapshot:
     tenant: Health = WELL  # where the tenant itself stands on the degrade ladder
     twin: CallId | None = None  # an identical call whose observation may stand for this one
     balances: Mapping[Account, Balance] = field(default_factory=dict)  # shared accounts this call would draw on
+    claim: Claim | None = None  # of a write: what stands under its key
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether something that was recorded answers the call, so that nothing is performed."""
+        return self.twin is not None or (self.claim is not None and self.claim.is_replay)
 
 
 Check = Callable[[Call, Snapshot], Objection | None]
@@ -130,7 +137,8 @@ def dependency_health(call: Call, seen: Snapshot) -> Objection | None:
         if call.kind is CallKind.MODEL:
             return Halt(StopReason.MODEL_UNAVAILABLE, {"model": call.tool, "until": again})
         return Deny(StopReason.TOOL_UNAVAILABLE, {"tool": call.tool, "until": again})
-    if call.attempt > 1 and not (seen.health.may_retry and seen.run.retries < RETRIES_OF_A_RUN):
+    recovers = seen.claim is not None and seen.claim.recovers
+    if call.attempt > 1 and not (recovers or (seen.health.may_retry and seen.run.retries < RETRIES_OF_A_RUN)):
         is_model = call.kind is CallKind.MODEL
         reason = StopReason.MODEL_UNAVAILABLE if is_model else StopReason.TOOL_UNAVAILABLE
         return Deny(reason, {"model" if is_model else "tool": call.tool, "rule": "retry budget"})
@@ -168,7 +176,9 @@ def looping(call: Call, seen: Snapshot) -> Objection | None:
 
 
 def duplicate(call: Call, seen: Snapshot) -> Objection | None:
-    """An identical read is answered by the one before it."""
+    """An identical read is answered by the one before it; a write takes effect once under its key."""
+    if seen.claim is not None:
+        return meant(seen.claim)
     return Reuse(seen.twin) if seen.twin is not None else None
 
 
@@ -178,7 +188,7 @@ def budget(call: Call, seen: Snapshot) -> Objection | None:
     The finalise call may use what was reserved for it, and no more. An empty shared account is said before anything
     else, because it halts more than this run.
     """
-    if seen.twin is not None:
+    if seen.is_answered:
         return None  # a reuse holds nothing
     shared = _over_shared(call, seen)
     if isinstance(shared, Halt):
@@ -258,9 +268,14 @@ def _over_shared(call: Call, seen: Snapshot) -> Objection | None:
 
 
 def approval(call: Call, seen: Snapshot) -> Objection | None:
-    """What the policy wants a person to see waits for him, and is then made once, exactly as he saw it."""
+    """What the policy wants a person to see waits for him, and is then made once, exactly as he saw it.
+
+    A receipt that is there already waits for nobody, and neither does another attempt of the very write he saw.
+    """
     writes = seen.tool is not None and seen.tool.effect is Effect.WRITE and seen.policy.require_approval
     if not (writes or seen.asks):
+        return None
+    if seen.claim is not None and (seen.claim.is_replay or seen.claim.is_another_attempt):
         return None
     return consented(seen.consent, seen.now) if seen.consent is not None else Hold("approval_required")
 

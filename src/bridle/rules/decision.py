@@ -3,7 +3,7 @@
 from dataclasses import field
 
 from bridle.rules.data import data
-from bridle.rules.names import Amounts, CallId, Millis
+from bridle.rules.names import Amounts, CallId, Millis, RunId
 from bridle.rules.policy import Level
 from bridle.rules.stop import Detail, StopReason
 
@@ -20,6 +20,7 @@ class Reuse:
     """An identical call answered already, or is about to: its observation stands for this one."""
 
     of: CallId
+    run: RunId = RunId("")  # of a write: where its receipt is; it may be another run
 
 
 @data

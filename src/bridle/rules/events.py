@@ -84,6 +84,10 @@ class CallReused:
     of: CallId
     turn: int = 0
     ordinal: int = 1
+    run: RunId = RunId("")  # of a write: where its receipt was; empty for an observation of this run
+    shown: int = 0  # of a receipt: how many bytes of it a model was shown at most
+    source: Source = Source.TRUSTED  # of a receipt; observations of this run have told theirs
+    confidentiality: Confidentiality = Confidentiality.PUBLIC
 
 
 @data
@@ -129,10 +133,29 @@ class CallVoided:
 
 @data
 class CallInDoubt:
-    """A write was sent and nobody knows whether it took effect; what it held stays paid."""
+    """A write was sent and nobody knows whether it took effect; what it held stays paid.
+
+    `again` says that bridle finds out by itself: it sends the write again under its key, or asks the far end.
+    """
 
     at: Millis
     call: CallId
+    again: bool = False
+
+
+@data
+class CallResolved:
+    """It is known now whether a write that was in doubt took effect; it may be known long after the run has ended."""
+
+    at: Millis
+    call: CallId
+    happened: bool
+    by: str  # a person, or bridle
+    because: str
+    result: Digest = Digest("")  # of the receipt, where the far end gave one
+    shown: int = 0  # how many bytes of it a model was shown at most
+    source: Source = Source.TRUSTED  # of the receipt
+    confidentiality: Confidentiality = Confidentiality.PUBLIC
 
 
 @data
@@ -228,6 +251,7 @@ Event = (
     | CallSettled
     | CallVoided
     | CallInDoubt
+    | CallResolved
     | ApprovalAsked
     | ApprovalDecided
     | RunSuspended

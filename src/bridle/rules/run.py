@@ -1,48 +1,20 @@
 """The state of a run: the fold of its events, total over every sequence that the rules can emit."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import assert_never
 
-from bridle.rules.approval import REMEMBERED as QUESTIONS
 from bridle.rules.approval import Asked
-from bridle.rules.budget import minus, plus
-from bridle.rules.call import CallKind, Purpose
+from bridle.rules.call import CallKind
 from bridle.rules.data import data
-from bridle.rules.events import (
-    ApprovalAsked,
-    ApprovalDecided,
-    CallAdmitted,
-    CallInDoubt,
-    CallRefused,
-    CallReused,
-    CallSettled,
-    CallVoided,
-    Event,
-    LadderMoved,
-    RunHalted,
-    RunResumed,
-    RunStarted,
-    RunStopped,
-    RunSuspended,
-    StepEntered,
-    ToolsWithheld,
-)
-from bridle.rules.failure import FailureKind
 from bridle.rules.names import (
     ACTIVE_MS,
-    BYTES_OBSERVED,
-    IN_FLIGHT,
-    STEPS,
     Amounts,
     CallId,
-    Confidentiality,
     Digest,
     Effect,
     Millis,
     RunId,
-    Source,
     TenantId,
     ToolName,
     Unit,
@@ -57,12 +29,6 @@ REUSED = Digest("=")  # the result of a call that another one's observation answ
 
 
 # What a run had to do without: calls that failed like this, and calls that were refused for this.
-_NOT_THERE = frozenset({
-    FailureKind.UNAVAILABLE, FailureKind.TIMEOUT, FailureKind.RATE_LIMITED, FailureKind.CRASHED,
-})  # fmt: skip
-_UNAVAILABLE = frozenset({StopReason.TOOL_UNAVAILABLE, StopReason.MODEL_UNAVAILABLE, StopReason.RATE_LIMITED})
-
-
 class Phase(StrEnum):
     """Where a run is in its life."""
 
@@ -182,217 +148,6 @@ class RunState:
     def work_until(self) -> Millis:
         """When work ends: the deadline, less the time that the finalise call needs."""
         return Millis(self.deadline - self.finalise.get(ACTIVE_MS, 0))
-
-
-class JournalBroken(AssertionError):
-    """A journal holds something the rules never emit: an event before the start, or a call settled twice."""
-
-
-def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
-    """The state after these events. Raises JournalBroken when they are no run."""
-    for event in events:
-        state = apply(state, event)
-    if state is None:
-        raise JournalBroken("a journal without events is no run")
-    return state
-
-
-def apply(state: RunState | None, event: Event) -> RunState:
-    """The state after one more event."""
-    if isinstance(event, RunStarted):
-        if state is not None:
-            raise JournalBroken("a run starts once")
-        return _started(event)
-    if state is None:
-        raise JournalBroken(f"{type(event).__name__} before RunStarted")
-    match event:
-        case CallAdmitted():
-            return _admitted(state, event)
-        case CallSettled():
-            return _settled(state, event)
-        case CallReused():
-            progress = Progress(event.tool, event.args, REUSED, event.turn)
-            return state.with_(
-                seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, recent=_remember(state, progress)
-            )
-        case CallRefused():
-            return _refused(state, event)
-        case CallVoided():
-            return _closed(state, event.call, {}, seq=state.seq + 1, last_at=event.at)
-        case CallInDoubt():
-            opened = _open(state, event.call)
-            doubts = {**state.in_doubt, event.call: opened.tool}
-            paid = _paid(opened.hold)
-            return _closed(state, event.call, paid, seq=state.seq + 1, last_at=event.at, in_doubt=doubts)
-        case ApprovalAsked() | ApprovalDecided():
-            return _asked(state, event)
-        case RunSuspended():
-            return state.with_(seq=state.seq + 1, last_at=event.at, phase=Phase.SUSPENDED, suspended_at=event.at)
-        case StepEntered():
-            return _entered(state, event)
-        case RunResumed():
-            return state.with_(
-                seq=state.seq + 1,
-                last_at=event.at,
-                epoch=event.epoch,
-                phase=Phase.OPEN if state.phase is Phase.SUSPENDED else state.phase,
-                restarts=state.restarts + (state.phase is not Phase.SUSPENDED),
-                deadline=Millis(state.deadline + event.away),
-                node_deadline=Millis(state.node_deadline + event.away if state.node_deadline else 0),
-            )
-        case RunHalted():
-            halted = StopNote(event.reason, event.detail)
-            return state.with_(seq=state.seq + 1, last_at=event.at, phase=Phase.HALTED, halt=halted)
-        case LadderMoved():
-            return state.with_(seq=state.seq + 1, last_at=event.at)
-        case ToolsWithheld():
-            off = tuple(event.off)
-            return state.with_(seq=state.seq + 1, last_at=event.at, withheld=off, missing=_missing(state.missing, *off))
-        case RunStopped():
-            stopped = StopNote(event.reason, event.detail)
-            return state.with_(seq=state.seq + 1, last_at=event.at, phase=Phase.STOPPED, stop=stopped, finalise={},
-                node_finalise={}, asked=(),
-            )  # fmt: skip
-        case _:
-            assert_never(event)
-
-
-def _started(event: RunStarted) -> RunState:
-    return RunState(
-        run=event.run,
-        tenant=event.tenant,
-        by=event.by,
-        loop=event.loop,
-        name=event.name,
-        version=event.version,
-        policy=event.policy,
-        started_at=event.at,
-        deadline=event.deadline,
-        last_at=event.at,
-        seq=1,
-        finalise=event.finalise,
-    )
-
-
-def _entered(state: RunState, event: StepEntered) -> RunState:
-    used = plus(state.used, {STEPS: 1})
-    return state.with_(
-        seq=state.seq + 1,
-        last_at=event.at,
-        step=event.step,
-        entered=state.entered + 1,
-        restarts=0,
-        limits=event.limits,
-        node_deadline=event.deadline,
-        used=used,
-        before=plus(used, state.held),
-        node_finalise=event.finalise,
-    )
-
-
-def _admitted(state: RunState, event: CallAdmitted) -> RunState:
-    opened = OpenCall(event.kind, event.tool, event.args, event.hold, event.effect, event.turn, state.entered, event.at)
-    finalises = event.purpose is Purpose.FINALISE
-    return state.with_(
-        seq=state.seq + 1,
-        last_at=event.at,
-        calls=state.calls + 1,
-        retries=state.retries + (event.attempt > 1),
-        held=plus(state.held, event.hold),
-        finalise={} if finalises and state.phase is Phase.HALTED else state.finalise,
-        node_finalise={} if finalises else state.node_finalise,
-        asked=tuple(one for one in state.asked if one.call != event.approval) if event.approval else state.asked,
-        open_calls={**state.open_calls, event.call: opened},
-    )
-
-
-def _asked(state: RunState, event: ApprovalAsked | ApprovalDecided) -> RunState:
-    if isinstance(event, ApprovalAsked):
-        asked = Asked(event.call, event.tool, event.binding, event.at, event.until)
-        known = (*state.asked, asked)[-QUESTIONS:]
-        return state.with_(seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, asked=known)
-    if all(one.call != event.call or one.answer is not None for one in state.asked):
-        raise JournalBroken(f"nobody waits for an answer about {event.call}")
-    known = tuple(
-        replace(one, answer=event.answer, by=event.by, said=event.said, edited=event.edited)
-        if one.call == event.call
-        else one
-        for one in state.asked
-    )
-    return state.with_(seq=state.seq + 1, last_at=event.at, asked=known)
-
-
-def _settled(state: RunState, event: CallSettled) -> RunState:
-    call, recent = _open(state, event.call), state.recent
-    if call.kind is CallKind.TOOL:
-        result = Digest("") if event.failure else event.result
-        progress = Progress(call.tool, call.args, result, call.turn, call.effect is Effect.WRITE)
-        recent = _remember(state, progress)
-    usable, missing = event.failure is None, state.missing
-    if usable and missing:
-        missing = tuple([name for name in missing if name != call.tool])
-    elif event.failure in _NOT_THERE:
-        missing = _missing(missing, call.tool)
-    return _closed(
-        state,
-        event.call,
-        event.used,
-        seq=state.seq + 1,
-        last_at=event.at,
-        recent=recent,
-        missing=missing,
-        is_tainted=state.is_tainted or (usable and event.source is Source.UNTRUSTED),
-        has_read_private=state.has_read_private or (usable and event.confidentiality is Confidentiality.PRIVATE),
-    )
-
-
-def _refused(state: RunState, event: CallRefused) -> RunState:
-    same_turn = event.turn == state.refused_turn
-    tools = state.refused_tools if same_turn else ()
-    counted = event.counts and event.tool not in tools
-    return state.with_(
-        seq=state.seq + 1,
-        last_at=event.at,
-        calls=state.calls + 1,
-        refusals=state.refusals + counted,
-        refused_turn=event.turn,
-        refused_tools=(*tools, event.tool)[-REMEMBERED:] if counted else tools,
-        missing=_missing(state.missing, event.tool) if event.reason in _UNAVAILABLE else state.missing,
-    )
-
-
-def _missing(known: tuple[ToolName, ...], *more: ToolName) -> tuple[ToolName, ...]:
-    return tuple(dict.fromkeys((*known, *more)))[:MISSING_AT_MOST]
-
-
-def _open(state: RunState, call: CallId) -> OpenCall:
-    if call not in state.open_calls:
-        raise JournalBroken(f"{call} is not open")
-    return state.open_calls[call]
-
-
-def _paid(hold: Amounts) -> dict[Unit, int]:
-    """What a hold becomes when it is posted: everything but the seat, which is always given back."""
-    return {unit: amount for unit, amount in hold.items() if unit not in (IN_FLIGHT, BYTES_OBSERVED)}
-
-
-def _closed(state: RunState, call: CallId, used: Amounts, **changes: object) -> RunState:
-    """A call leaves the open ones: what it held goes back, what it used is paid; with whatever else changes."""
-    opened = _open(state, call)
-    if opened.entered != state.entered:
-        changes["before"] = plus(minus(state.before, opened.hold), used)
-    changes["open_calls"] = rest = dict(state.open_calls)
-    del rest[call]
-    changes["held"], changes["used"] = minus(state.held, opened.hold), plus(state.used, used)
-    return state.with_(**changes)
-
-
-def _remember(state: RunState, progress: Progress) -> tuple[Progress, ...]:
-    """Looping is judged across turns: twins of one turn count once."""
-    for p in state.recent:
-        if p.turn == progress.turn and p.tool == progress.tool and p.args == progress.args:
-            return state.recent
-    return (*state.recent, progress)[-REMEMBERED:]
 
 
 def ending(state: RunState, wanted: StopNote) -> StopNote:

@@ -237,6 +237,17 @@ _BY_RULE: Mapping[tuple[StopReason, str], tuple[str, str]] = MappingProxyType({
         "{tool} writes, and nobody has approved it (approval_required).",
         "Approvals come with a later release; until then only `writes: {{require_approval: false}}` lets it write.",
     ),
+    (StopReason.POLICY_DENIED, "key_in_flight"): (
+        "The same write of {tool} is on its way ({of}).", "Wait until it has ended; its receipt then answers this one.",
+    ),
+    (StopReason.POLICY_DENIED, "key_of_other_arguments"): (
+        "{tool} was called under the same key with other arguments ({of}).",
+        "A key stands for one write: correct the arguments, or give the other write a key of its own.",
+    ),
+    (StopReason.WRITE_IN_DOUBT, "key_in_doubt"): (
+        "Nobody knows whether the same write of {tool} took effect before ({of}).",
+        "Look at the far end, then say so: `bridle resolve {of} happened`, or `did-not`, with `--because`.",
+    ),
 })  # fmt: skip
 
 

@@ -48,6 +48,9 @@ class Tool:
     dependency: str = ""  # whose health it shares; its own name when empty
     summary: str = ""  # a sentence with {argument} blanks, for people
     schema: Digest = Digest("")  # of its arguments
+    key: str = ""  # of a write: the template of its business key, with {argument} blanks
+    lands_within: Millis = Millis(30_000)  # a write that was not seen by then will not take effect any more
+    key_ttl: Millis = Millis(86_400_000)  # how long the far end remembers a key
 
     @property
     def depends_on(self) -> str:
@@ -107,6 +110,9 @@ def narrowed(tool: Tool, rule: ToolRule) -> Tool:
         dependency=tool.dependency,
         summary=tool.summary,
         schema=tool.schema,
+        key=tool.key,
+        lands_within=tool.lands_within,
+        key_ttl=tool.key_ttl,
     )
 
 

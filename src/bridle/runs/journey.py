@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bridle.gateway.cleaning import clean, legible
+from bridle.gateway.intents import left
 from bridle.gateway.live import Live, MemoryKey, Remembered, memory_args
 from bridle.gateway.settlement import Settlement, settle
 from bridle.gateway.world import World
@@ -16,6 +17,7 @@ from bridle.rules.checks import may_enter
 from bridle.rules.events import (
     CallAdmitted,
     CallInDoubt,
+    CallResolved,
     CallReused,
     CallSettled,
     CallVoided,
@@ -206,6 +208,7 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
                 never_sent = Settlement(CallVoided(now, call), state.open_calls[call].tool, concurrency=1)
                 settle(tx, party, never_sent if call in live.unsent else lost(state, call, now))
             state = tx.state(live.run)
+            left(tx, state)
             note = ending(state, wanted)
             answer = keyed(live.salt, words) if words else Digest("")
             state = tx.append(live.run, live.epoch, [RunStopped(now, note.reason, note.detail, answer)])
@@ -253,11 +256,14 @@ def _last_words(said: object, wanted: StopNote) -> tuple[bytes, StopNote]:
         return b"", StopNote(StopReason.ANSWER_INVALID, {"error": legible(str(error))}) if is_ok else wanted
 
 
-def lost(state: RunState, call: CallId, now: Millis) -> Settlement:
-    """How a call ends that nobody waits for any more: paid in full, its seat given back, and a write is in doubt."""
+def lost(state: RunState, call: CallId, now: Millis, *, again: bool = False) -> Settlement:
+    """How a call ends that nobody waits for any more: paid in full, its seat given back, and a write is in doubt.
+
+    `again` says that recovery finds out about a write.
+    """
     opened = state.open_calls[call]
     if opened.effect is Effect.WRITE:
-        return Settlement(CallInDoubt(now, call), opened.tool, concurrency=1)
+        return Settlement(CallInDoubt(now, call, again), opened.tool, concurrency=1)
     paid = {unit: amount for unit, amount in opened.hold.items() if unit != IN_FLIGHT}
     return Settlement(CallSettled(now, call, paid, failure=FailureKind.CANCELLED), opened.tool, concurrency=1)
 
@@ -278,7 +284,7 @@ async def take_over(
         recorded = tx.recorded(run)
         live = live_of(state, policy, recorded.salt, None)
         for call in tuple(state.open_calls):
-            settle(tx, live.party, lost(state, call, now))
+            settle(tx, live.party, lost(state, call, now, again=True))
         return tx.state(run), recorded.salt
 
     state, salt = await store.transact(taken)
@@ -304,19 +310,25 @@ def remember(store: Store, live: Live) -> None:
                 shown[call] = entry.event.shown
                 key = (event.kind, event.tool, memory_args(event.kind, event.args), event.ordinal)
                 if failure is None:
-                    _keep(store, live, key, call, shown[call])
+                    _keep(store, live, key, Remembered(call, b"", shown[call]))
                 elif event.effect is Effect.WRITE and failure is FailureKind.INVALID_OUTPUT:
                     live.remembered[key] = Remembered(call, b"", 0)  # it took effect, and only its answer was bad
-            case CallReused(tool=tool, args=args, ordinal=ordinal, of=of):
-                _keep(store, live, (CallKind.TOOL, tool, args, ordinal), of, shown.get(of, 0))
+            case CallReused(tool=tool, args=args, ordinal=ordinal, of=of, run=of_run):
+                about = Remembered(of, b"", entry.event.shown or shown.get(of, 0), of_run)
+                _keep(store, live, (CallKind.TOOL, tool, args, ordinal), about)
+            case CallResolved(call=call, happened=True):
+                event = admitted[call]
+                key = (event.kind, event.tool, memory_args(event.kind, event.args), event.ordinal)
+                live.remembered.setdefault(key, Remembered(call, b"", 0))
+                _keep(store, live, key, Remembered(call, b"", entry.event.shown))
             case _:
                 pass
 
 
-def _keep(store: Store, live: Live, key: MemoryKey, call: CallId, shown: int) -> None:
-    kept = store.payload(live.run, f"{call}.result")
+def _keep(store: Store, live: Live, key: MemoryKey, about: Remembered) -> None:
+    kept = store.payload(about.run or live.run, f"{about.call}.result")
     if kept is not None:
-        live.remembered[key] = Remembered(call, kept, shown)
+        live.remembered[key] = replace(about, kept=kept)
 
 
 def kept_state(store: Store, live: Live) -> object:

@@ -66,7 +66,7 @@ class Recovery:
             return None  # its loop comes back for it with the same key
         if state.loop == "attach" or state.restarts >= RESTARTS:
             live = await journey.take_over(store, world, state.run, policy, seen=state.epoch)
-            await journey.close_run(store, world, live, _lost(state), None)
+            await self.runner.end_lost(live, _lost(state))
             return None
         if flow is None:  # left to a worker that has it; the seats that it holds are not
             if state.open_calls and world.now() - state.last_at >= STRANGE:

@@ -62,11 +62,17 @@ class Run:
     ) -> Observation:
         """Call a tool. `perform` performs it where the tool is not bridle's own; it is given the arguments by name.
 
+        One with a parameter `call` is given the CallContext too, with the key that the far end of a write is sent.
+
         Raises Denied when the call was refused or failed and the run goes on, Stop when it does not, and Held when it
         waits for a person: a flow comes back to this call by itself when he has answered.
         """
-        work = _performed_by(perform, dict(args or {})) if perform is not None else None
-        (outcome,) = await self.calls([ToolWish(ToolName(name), args or {}, work)])
+        wish = ToolWish(ToolName(name), args or {})
+        if perform is not None:
+            wants_call = _wants_call(perform)
+            work = _performed_by(perform, dict(args or {}), wants_call=wants_call)
+            wish = ToolWish(ToolName(name), args or {}, work, sends_key=wants_call)
+        (outcome,) = await self.calls([wish])
         if isinstance(outcome, Observation):
             return outcome
         assert isinstance(outcome, Refusal)
@@ -227,10 +233,18 @@ def _no_price(usage: Usage) -> UsdNanos:
     raise AssertionError(f"a call without a price was performed: {usage}")
 
 
+def _wants_call(perform: Callable[..., object]) -> bool:
+    """Whether it has a parameter `call`; looked up in its code, because `inspect.signature` costs more than a call."""
+    code = getattr(perform, "__code__", None)
+    return code is not None and "call" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
 def _performed_by(
-    perform: Callable[..., object], args: dict[str, object]
+    perform: Callable[..., object], args: dict[str, object], *, wants_call: bool
 ) -> Callable[[CallContext], Awaitable[object]]:
     async def work(call: CallContext) -> object:
+        if wants_call:
+            args["call"] = call
         if asyncio.iscoroutinefunction(perform):
             return await perform(**args)
         value = await asyncio.to_thread(perform, **args)

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from traceback import format_exception, format_exception_only
 
 from bridle.gateway.cleaning import legible
 from bridle.gateway.gateway import Gateway
 from bridle.gateway.live import Live
+from bridle.gateway.recovery import recover
 from bridle.gateway.together import first_of
 from bridle.rules.checks import out_of_time
 from bridle.rules.failure import BridleError, ControlUnavailable
@@ -21,7 +23,7 @@ from bridle.runs.desk import Desk
 from bridle.runs.ended import Ended
 from bridle.runs.flow import BadFlow, Flow, Step
 from bridle.runs.investigation import investigate
-from bridle.runs.journey import StepEntry, close_run, enter, kept_state, node_limits, suspend
+from bridle.runs.journey import StepEntry, close_run, enter, kept_state, node_limits, remember, suspend
 from bridle.runs.reserve import finalise_reserve
 from bridle.runs.run import Run
 from bridle.runs.signals import Denied, Held, Stop
@@ -97,6 +99,8 @@ class Runner:
 
     async def _advance(self, run: Run, live: Live, flow: Flow, state: object) -> Ended:
         step, visits = flow.steps[live.state.step or flow.start], dict[str, int]()
+        if live.state.in_doubt:
+            await self._recover(live)
         if live.state.entered == 0:
             raise Stop(live.state.halt or OK)
         while True:  # ends: every turn enters a step, and steps have a limit
@@ -111,6 +115,20 @@ class Runner:
             await enter(self._gateway.store, self._gateway.world, live, entry)
             if live.state.phase is not Phase.OPEN:
                 raise Stop(live.state.stop or live.state.halt or OK)
+
+    async def end_lost(self, live: Live, note: StopNote) -> Ended:
+        """The end of a run whose loop is gone: its writes are looked after, and nothing else is."""
+        if live.state.in_doubt:
+            with suppress(Exception):  # whatever it was, the run has its end
+                await recover(self._gateway, live)
+        return await self.close(live, Ended(note))
+
+    async def _recover(self, live: Live) -> None:
+        """The writes of a process that died; the step is given what came of them, as of its other calls."""
+        await recover(self._gateway, live)
+        remember(self._gateway.store, live)
+        if live.state.phase is not Phase.OPEN:
+            raise Stop(live.state.stop or live.state.halt or OK)
 
     async def _taken(self, run: Run, live: Live, flow: Flow, step: Step, state: object) -> str | Ended:
         """One step: the name of the next one, or the end."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from bridle.rules.budget import Account, Balance
+from bridle.rules.effect import Intent
 from bridle.rules.events import Event, RunStarted
 from bridle.rules.failure import BridleError
 from bridle.rules.health import Health
-from bridle.rules.names import Digest, Millis, RunId, TenantId
+from bridle.rules.names import Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import KillLevel
 from bridle.rules.run import RunState
 from bridle.rules.stop import StopReason
@@ -99,6 +100,15 @@ class Transaction(Protocol):
     def keep_policy(self, digest: Digest, canonical: bytes) -> None:
         """Keep a policy under its digest, once."""
 
+    def intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
+        """The write under a key; None when it was never claimed."""
+
+    def set_intent(self, intent: Intent) -> None:
+        """Claim its key, or say how far its write has come. There is one row for each (tenant, tool, key)."""
+
+    def unresolved(self, run: RunId) -> list[Intent]:
+        """The writes of a run that are open or in doubt."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
@@ -164,6 +174,9 @@ class Store(Protocol):
 
     def policy(self, digest: Digest) -> bytes | None:
         """The canonical bytes of a policy that some run was governed by."""
+
+    def doubts(self) -> list[Intent]:
+        """The writes that wait for a person, the oldest first."""
 
     def ask_to_cancel(self, run: RunId, by: str, at: Millis) -> None:
         """Leave a wish for the process that owns the run; any process may."""

@@ -3,8 +3,9 @@
 import sqlite3
 
 from bridle.rules.budget import Account, Balance
+from bridle.rules.effect import Intent
 from bridle.rules.health import Health
-from bridle.rules.names import Digest, RunId, TenantId
+from bridle.rules.names import Digest, RunId, TenantId, ToolName
 from bridle.rules.policy import KillLevel
 from bridle.rules.run import Phase
 from bridle.store import codec
@@ -59,6 +60,14 @@ class Batch:
         if tenant not in self._switches:
             self._switches[tenant] = self._committed.load_switch(tenant)
         return self._switches[tenant]
+
+    def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
+        """The write under a key; those of the same batch are in the table already."""
+        return self._committed.load_intent(tenant, tool, key)
+
+    def load_unresolved(self, run: RunId) -> list[Intent]:
+        """The writes of a run that are open or in doubt; those of the same batch are in the table already."""
+        return self._committed.load_unresolved(run)
 
 
 def save_run(db: sqlite3.Connection, stored: Stored) -> Stored:

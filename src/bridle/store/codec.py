@@ -13,9 +13,10 @@ from bridle.rules import events
 from bridle.rules.approval import Answer, Asked
 from bridle.rules.budget import Account
 from bridle.rules.call import CallKind
+from bridle.rules.effect import Intent, IntentStatus
 from bridle.rules.failure import BridleError
 from bridle.rules.health import Health, Rung
-from bridle.rules.names import CallId, Effect, Unit
+from bridle.rules.names import CallId, Digest, Effect, Millis, RunId, TenantId, ToolName, Unit
 from bridle.rules.policy import KillLevel, Level, Window
 from bridle.rules.run import OpenCall, Phase, Progress, RunState
 from bridle.rules.stop import StopNote, StopReason
@@ -139,6 +140,26 @@ def decode_health(body: bytes) -> Health:
         return Health(*values)
     except (ValueError, TypeError) as error:
         raise BadRow(f"this is no health of bridle: {body[:80]!r}") from error
+
+
+IntentRow = tuple[str, str, str, str, str, str, str, bytes, int, str]
+
+
+def encode_intent(intent: Intent) -> IntentRow:
+    """A write by its key, as a row."""
+    return (
+        intent.tenant, intent.tool, intent.key, intent.status.value, intent.run, intent.call, intent.args, intent.salt,
+        intent.at, " ".join(intent.doubts),
+    )  # fmt: skip
+
+
+def decode_intent(row: IntentRow) -> Intent:
+    """The write again. Raises BadRow."""
+    tenant, tool, key, status, run, call, args, salt, at, doubts = row
+    return Intent(
+        TenantId(tenant), ToolName(tool), key, _member(IntentStatus, status), RunId(run), CallId(call), Digest(args),
+        salt, Millis(at), tuple(CallId(doubt) for doubt in doubts.split()),
+    )  # fmt: skip
 
 
 def account_of(level: str, of: str, unit: str, window: str, period: int) -> Account:

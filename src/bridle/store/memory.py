@@ -5,14 +5,15 @@ from itertools import islice
 from typing import TypeVar
 
 from bridle.rules.budget import Account, Balance
+from bridle.rules.effect import Intent, IntentStatus
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.health import WELL, Health
-from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId
+from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import KillLevel
 from bridle.rules.run import Phase, RunState
 from bridle.store import codec
 from bridle.store.base import Entry, Recorded, RunKey, RunLine, Transaction, UnknownRun
-from bridle.store.work import Line, Stored, Work
+from bridle.store.work import IntentKey, Line, Stored, Work
 
 T = TypeVar("T")
 _LEVELS = tuple(KillLevel)
@@ -35,6 +36,8 @@ class MemoryStore:
         self._healths: dict[tuple[TenantId, str], Health] = {}
         self._policies: dict[Digest, bytes] = {}
         self._wishes: dict[RunId, str] = {}
+        self._intents: dict[IntentKey, Intent] = {}
+        self._unresolved: dict[IntentKey, Intent] = {}  # those of them that are open or in doubt
         self.switches: dict[str, str] = {}  # levels by tenant; the house's under ""
 
     async def transact(self, fn: Callable[[Transaction], T]) -> T:
@@ -53,7 +56,17 @@ class MemoryStore:
         self._healths.update(work.healths)
         if work.policies:
             self._policies = {**work.policies, **self._policies}
+        if work.intents:
+            self._claim(work.intents)
         return result
+
+    def _claim(self, intents: dict[IntentKey, Intent]) -> None:
+        self._intents.update(intents)
+        for key, intent in intents.items():
+            if intent.is_unresolved:
+                self._unresolved[key] = intent
+            else:
+                self._unresolved.pop(key, None)
 
     def enlist(self) -> None:
         """Whoever worked on this store before is gone: it has one worker at a time."""
@@ -107,6 +120,14 @@ class MemoryStore:
             return KillLevel.OFF
         return max((codec.level_of(self.switches.get(of, "off")) for of in ("", tenant)), key=_LEVELS.index)
 
+    def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
+        """The write under a key."""
+        return self._intents.get((tenant, tool, key))
+
+    def load_unresolved(self, run: RunId) -> list[Intent]:
+        """The writes of a run that are open or in doubt."""
+        return [intent for intent in self._unresolved.values() if intent.run == run]
+
     # What anybody may read
 
     def recorded(self, run: RunId) -> Recorded:
@@ -146,6 +167,11 @@ class MemoryStore:
     def policy(self, digest: Digest) -> bytes | None:
         """The canonical bytes of a policy."""
         return self._policies.get(digest)
+
+    def doubts(self) -> list[Intent]:
+        """The writes that wait for a person, the oldest first."""
+        found = (intent for intent in self._unresolved.values() if intent.status is IntentStatus.IN_DOUBT)
+        return sorted(found, key=lambda intent: intent.at)
 
     def ask_to_cancel(self, run: RunId, by: str, at: Millis) -> None:
         """Leave a wish for who drives the run."""

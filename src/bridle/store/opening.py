@@ -9,7 +9,7 @@ from bridle.rules.failure import BridleError
 from bridle.store.lock import WriterLock
 from bridle.store.statements import SQL
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 class StoreUnusable(BridleError):

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from bridle.rules.budget import Account, Balance
+from bridle.rules.effect import Intent
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.health import WELL, Health
-from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId
+from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import KillLevel
 from bridle.rules.run import Phase, RunState
 from bridle.store import codec
@@ -28,6 +29,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 CACHED_RUNS = 4_096
 CACHED_ACCOUNTS = 16_384
+INTENTS_SINCE = 4  # the schema that has the table; an older file that is only read has no writes by key
 CHECKPOINT_AFTER = 256  # functions
 _KILL_LEVELS = tuple(KillLevel)
 _OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
@@ -175,6 +177,8 @@ class SqliteStore:
         for digest, canonical in work.policies.items():
             if digest not in self._policies:
                 db.execute(SQL["insert_policy"], (digest, canonical))
+        for intent in work.intents.values():  # never cached: what another transaction claimed has to be seen
+            db.execute(SQL["upsert_intent"], codec.encode_intent(intent))
 
     def _remember(self, done: "Work | Batch") -> None:
         """Caches change only after the commit."""
@@ -236,6 +240,15 @@ class SqliteStore:
             if of in ("", tenant):
                 strongest = max(strongest, codec.level_of(level), key=_KILL_LEVELS.index)
         return strongest
+
+    def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
+        """The write under a key."""
+        row = self._write.execute(SQL["select_intent"], (tenant, tool, key)).fetchone()
+        return codec.decode_intent(row) if row is not None else None
+
+    def load_unresolved(self, run: RunId) -> list[Intent]:
+        """The writes of a run that are open or in doubt."""
+        return [codec.decode_intent(row) for row in self._write.execute(SQL["select_unresolved"], (run,)).fetchall()]
 
     # What anybody may read
 
@@ -304,6 +317,13 @@ class SqliteStore:
         with self._looking() as db:
             row = db.execute(SQL["select_policy"], (digest,)).fetchone()
         return bytes(row[0]) if row is not None else None
+
+    def doubts(self) -> list[Intent]:
+        """The writes that wait for a person, the oldest first."""
+        with self._looking() as db:
+            if db.execute("PRAGMA user_version").fetchone()[0] < INTENTS_SINCE:
+                return []
+            return [codec.decode_intent(row) for row in db.execute(SQL["select_doubts"]).fetchall()]
 
     @contextmanager
     def _looking(self) -> Iterator[sqlite3.Connection]:

@@ -5,11 +5,13 @@ from typing import Protocol
 
 from bridle.rules.budget import Account, Balance
 from bridle.rules.data import data
+from bridle.rules.effect import Intent
 from bridle.rules.events import Event, RunResumed, RunStarted
+from bridle.rules.fold import apply, fold
 from bridle.rules.health import Health
-from bridle.rules.names import Digest, Millis, RunId, TenantId
+from bridle.rules.names import Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import KillLevel
-from bridle.rules.run import Phase, RunState, apply, fold
+from bridle.rules.run import Phase, RunState
 from bridle.store import chain, codec
 from bridle.store.base import Fenced, Recorded, RunKey
 
@@ -36,6 +38,12 @@ class Committed(Protocol):
     def load_switch(self, tenant: TenantId) -> KillLevel:
         """The kill level of a tenant."""
 
+    def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
+        """The write under a key."""
+
+    def load_unresolved(self, run: RunId) -> list[Intent]:
+        """The writes of a run that are open or in doubt."""
+
 
 @data
 class Stored:
@@ -50,13 +58,14 @@ class Stored:
     is_taken: bool = False  # it has another driver than its row says
 
 
+IntentKey = tuple[TenantId, ToolName, str]
 Line = tuple[RunId, int, bytes, bytes, str | None, bytes | None]  # run, seq, body, hash, and a payload with its name
 
 
 class Work:
     """A transaction in progress; keeps the contract of `bridle.store.base.Transaction`."""
 
-    __slots__ = ("accounts", "committed", "healths", "lines", "policies", "runs")
+    __slots__ = ("accounts", "committed", "healths", "intents", "lines", "policies", "runs")
 
     def __init__(self, committed: Committed) -> None:
         self.committed = committed
@@ -65,6 +74,7 @@ class Work:
         self.accounts: dict[Account, Balance] = {}
         self.healths: dict[tuple[TenantId, str], Health] = {}
         self.policies: dict[Digest, bytes] = {}
+        self.intents: dict[IntentKey, Intent] = {}
 
     def start(self, event: RunStarted, key: RunKey, salt: bytes) -> RunState:
         """Open the journal of a new run with its first event."""
@@ -159,6 +169,20 @@ class Work:
     def keep_policy(self, digest: Digest, canonical: bytes) -> None:
         """Keep a policy under its digest, once."""
         self.policies[digest] = canonical
+
+    def intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
+        """The write under a key; None when it was never claimed."""
+        own = self.intents.get((tenant, tool, key))
+        return own if own is not None else self.committed.load_intent(tenant, tool, key)
+
+    def set_intent(self, intent: Intent) -> None:
+        """Claim its key, or say how far its write has come."""
+        self.intents[intent.tenant, intent.tool, intent.key] = intent
+
+    def unresolved(self, run: RunId) -> list[Intent]:
+        """The writes of a run that are open or in doubt."""
+        known = {(i.tenant, i.tool, i.key): i for i in self.committed.load_unresolved(run)} | self.intents
+        return [intent for intent in known.values() if intent.run == run and intent.is_unresolved]
 
     def _stored(self, run: RunId) -> Stored:
         own = self.runs.get(run)
