@@ -138,22 +138,12 @@ async def far_against_near(contestant: Contestant) -> float:
     return median(ratios)
 
 
-def db_bytes(path: Path) -> int:
-    """Weigh a closed SQLite file after a truncating checkpoint, what is left of its log included."""
-    with closing(sqlite3.connect(path)) as db:
-        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    assert not busy, f"{path.name} is still in use"
-    log = path.with_name(path.name + "-wal")
-    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
-
-
 async def bytes_of_run(contestant: Contestant, folder: Path, turns: int) -> int:
     """Weigh a fresh store that holds one run of so many tool turns."""
     await contestant.open(folder)
     await contestant.one_run(fresh_key(), turns)
     await contestant.close()
-    assert contestant.db_path is not None
-    return db_bytes(contestant.db_path)
+    return contestant.kept_bytes()
 
 
 def commit_us(folder: Path) -> float:
