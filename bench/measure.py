@@ -24,6 +24,7 @@ FAR = 1_000
 NEAR = 10
 BLOCK = 10  # tool turns
 BLOCKS = 11
+PATIENCE = 60.0  # seconds
 _numbers = count()
 
 
@@ -217,9 +218,18 @@ def import_cost(imports: str) -> dict[str, float]:
 async def interleaved(
     rounds: int, names: Sequence[str], take: Callable[[str], Awaitable[float]]
 ) -> dict[str, list[float]]:
-    """Take one sample of everyone a round, in turn, the order reversed in every second round."""
+    """Take one sample of everyone a round, in turn, the order reversed in every second round.
+
+    Whoever needed longer than PATIENCE for a sample is not asked for another.
+    """
     samples: dict[str, list[float]] = {name: [] for name in names}
+    impatient_with: set[str] = set()
     for number in range(rounds):
         for name in names if number % 2 == 0 else reversed(names):
+            if name in impatient_with:
+                continue
+            start = time.monotonic()
             samples[name].append(await take(name))
+            if time.monotonic() - start > PATIENCE:
+                impatient_with.add(name)
     return samples

@@ -50,10 +50,9 @@ class ScriptedResponses(Model):
         **_: object,
     ) -> ModelResponse:
         """Ask for the next call, or answer."""
-        items = [input] if isinstance(input, str) else input
-        first = items[0]
-        task = first if isinstance(first, str) else str(first["content"])
-        said = await self._worlds.model(key_in(task), len(items) // 2)  # the task, then a call and its output a turn
+        task = input if isinstance(input, str) else str(dict(input[0])["content"])
+        asked = 0 if isinstance(input, str) else len(input) // 2  # the task, then a call and its output a turn
+        said = await self._worlds.model(key_in(task), asked)
         usage = Usage(requests=1, input_tokens=100, output_tokens=20, total_tokens=120)
         if isinstance(said, Proposal):
             return ModelResponse([function_call(TOOL, json.dumps(said.args), call_id=said.id)], usage, None)

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from dbos import DBOS, SetWorkflowID
-from pydantic_ai import Agent, ModelMessage, ModelRequest, ModelResponse, TextPart, ToolCallPart, UserPromptPart
+from pydantic_ai import Agent, ModelMessage, ModelRequest, ModelResponse, TextPart, Tool, ToolCallPart, UserPromptPart
 from pydantic_ai.durable_exec.dbos import DBOSDurability
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage, UsageLimits
@@ -36,10 +36,13 @@ async def lookup(run: str, n: int) -> str:
     return await WORLDS.lookup(run, n)
 
 
-PLAIN = Agent(FunctionModel(_say), name="work")
-PLAIN.tool_plain(lookup, name=TOOL, description=TOOL_DOES)
-DURABLE = Agent(FunctionModel(_say), name="durable_work", capabilities=[DBOSDurability()])
-DURABLE.tool_plain(DBOS.step()(lookup), name=TOOL, description=TOOL_DOES)
+PLAIN = Agent(FunctionModel(_say), name="work", tools=[Tool(lookup, name=TOOL, description=TOOL_DOES)])
+DURABLE = Agent(
+    FunctionModel(_say),
+    name="durable_work",
+    tools=[Tool(DBOS.step()(lookup), name=TOOL, description=TOOL_DOES)],
+    capabilities=[DBOSDurability()],
+)
 
 
 @DBOS.workflow()

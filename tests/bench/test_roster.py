@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import measure
 from bench.contestant import db_bytes
 from bench.peers import ROSTER
 from bench.work import ANSWER, Proposal, Worlds, calls_of
@@ -42,3 +43,12 @@ async def test_the_scripted_model_asks_for_its_turns_and_then_answers() -> None:
 
 def test_a_file_that_nobody_wrote_to_weighs_nothing(tmp_path: Path) -> None:
     assert db_bytes(tmp_path / "empty.db") == 0
+
+
+async def test_whoever_is_slow_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "PATIENCE", -1.0)
+
+    async def take(name: str) -> float:
+        return float(len(name))
+
+    assert await measure.interleaved(3, ["a", "bb"], take) == {"a": [1.0], "bb": [2.0]}
