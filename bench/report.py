@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -127,4 +128,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped, too
     asyncio.run(main())
