@@ -32,6 +32,17 @@ SqliteStore(Path(sys.argv[1]))
 """
 
 
+LOOKS = """
+import asyncio
+import sys
+from pathlib import Path
+from bridle.store.sqlite import SqliteStore
+store = SqliteStore(Path(sys.argv[1]), read_only=True)
+store.runs()
+asyncio.run(store.close())
+"""
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "bridle.db"
@@ -132,6 +143,19 @@ async def test_the_stronger_of_the_switches_of_the_house_and_of_the_tenant_holds
     assert (await level(TENANT), await level(TenantId("umbrella"))) == (KillLevel.ALL, KillLevel.ALL)
     change(path, "DELETE FROM switches")
     assert await level(TENANT) is KillLevel.OFF
+
+
+async def test_a_wish_that_is_granted_lets_go_of_no_lock_so_that_who_looks_deletes_no_journal_in_use(
+    store: SqliteStore, path: Path
+) -> None:
+    store.ask_to_cancel(RunId("r1"), "ann", T0)
+    assert store.wishes() == [("r1", "ann")]
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", LOOKS, str(path)], check=True)
+    assert path.with_name(path.name + "-wal").exists(), "the last one out deletes it, and this one was not the last"
+    await store.transact(beginning("r2"))
+    reader = SqliteStore(path, read_only=True)
+    assert [line.state.run for line in reader.runs()] == ["r2"]
+    await reader.close()
 
 
 # What is no store

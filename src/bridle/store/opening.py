@@ -68,9 +68,13 @@ def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
 
 
 def _make_private(path: Path) -> None:
-    """A new store is its owner's alone: it holds inputs, results and salts. SQLite gives the `-wal` the same rights."""
+    """A new store is its owner's alone: it holds inputs, results and salts. SQLite gives the `-wal` the same rights.
+
+    A file that is there is never opened here: to close it would drop the locks that SQLite holds on it in this process
+    (https://sqlite.org/howtocorrupt.html, 2.2), and the next process to close it would delete a journal in use.
+    """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError:
         return  # what is wrong with the file, SQLite says a line further
 
