@@ -120,7 +120,7 @@ def test_a_check_that_cannot_be_evaluated_is_a_refusal() -> None:
 
         async with b.attach(agent="a") as run:
             db = b.store._write  # type: ignore[attr-defined]  # the one connection to a store in memory
-            db.execute("INSERT INTO switches VALUES ('', 'perhaps')")
+            db.execute("INSERT INTO switches VALUES ('', '', '', 'perhaps', 1, 'ann', 'why', 0)")
             with pytest.raises(Exception, match="perhaps"):
                 await asking(run, "kb.read doc=1")
             db.execute("DELETE FROM switches")

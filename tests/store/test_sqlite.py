@@ -13,13 +13,15 @@ import pytest
 from bridle.rules.budget import Account, Balance
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.health import Health
-from bridle.rules.names import IN_FLIGHT, Digest, RunId, TenantId
+from bridle.rules.names import IN_FLIGHT, Digest, RunId
 from bridle.rules.policy import KillLevel, Level, Window
+from bridle.rules.switch import Scope
 from bridle.store import sqlite
 from bridle.store.base import Transaction
 from bridle.store.chain import verify
 from bridle.store.codec import BadRow
 from bridle.store.sqlite import SCHEMA, SqliteStore, StoreBusy, StoreUnusable
+from bridle.store.switches import Wish
 from tests.store.contract import adding, beginning, intact, keeping, money, rows
 from tests.store.journals import T0, TENANT, admitted, begin
 
@@ -30,8 +32,6 @@ from pathlib import Path
 from bridle.store.sqlite import SqliteStore
 SqliteStore(Path(sys.argv[1]))
 """
-
-
 LOOKS = """
 import asyncio
 import sys
@@ -129,20 +129,22 @@ async def test_wishes_can_be_left_and_found_while_batches_are_committed(store: S
     await reader.close()
 
 
-async def test_the_stronger_of_the_switches_of_the_house_and_of_the_tenant_holds(
+async def test_a_switch_that_another_process_turned_is_read_by_the_next_transaction(
     store: SqliteStore, path: Path
 ) -> None:
-    async def level(tenant: TenantId) -> KillLevel:
-        return await store.transact(lambda tx: tx.switch(tenant))
+    async def on() -> list[tuple[str, str]]:
+        return [(one.level, str(one.scope)) for one in await store.transact(lambda tx: tx.switches())]
 
-    change(path, "INSERT INTO switches VALUES ('acme', 'expensive')")
-    assert (await level(TENANT), await level(TenantId("umbrella"))) == (KillLevel.EXPENSIVE, KillLevel.OFF)
-    change(path, "INSERT INTO switches VALUES ('', 'writes')")
-    assert (await level(TENANT), await level(TenantId("umbrella"))) == (KillLevel.EXPENSIVE, KillLevel.WRITES)
-    change(path, "UPDATE switches SET level = 'all' WHERE tenant = ''")
-    assert (await level(TENANT), await level(TenantId("umbrella"))) == (KillLevel.ALL, KillLevel.ALL)
-    change(path, "DELETE FROM switches")
-    assert await level(TENANT) is KillLevel.OFF
+    other = SqliteStore(path, read_only=True)
+    ann, bob = (Wish(name, "an incident", "root", T0) for name in ("ann", "bob"))
+    assert await on() == []
+    other.switches.kill(KillLevel.EXPENSIVE, Scope("acme"), ann)
+    assert await on() == [("expensive", "tenant acme")]
+    other.switches.kill(KillLevel.ALL, Scope(), bob)
+    assert sorted(await on()) == [("all", "house"), ("expensive", "tenant acme")]
+    other.switches.unkill(None, Scope(), ann)
+    assert await on() == [("expensive", "tenant acme")]
+    await other.close()
 
 
 async def test_a_wish_that_is_granted_lets_go_of_no_lock_so_that_who_looks_deletes_no_journal_in_use(
@@ -256,7 +258,7 @@ async def test_a_damaged_row_is_named_in_a_sentence(
     [
         "UPDATE runs SET state = X'5B5D'",
         "UPDATE health SET body = X'5B317D'",
-        "INSERT INTO switches VALUES ('acme', 'perhaps')",
+        "INSERT INTO switches VALUES ('acme', '', '', 'perhaps', 1, 'ann', 'why', 0)",
     ],
 )
 async def test_a_transaction_that_meets_a_damaged_row_fails_alone(path: Path, damage: str) -> None:
@@ -269,7 +271,7 @@ async def test_a_transaction_that_meets_a_damaged_row_fails_alone(path: Path, da
     store.crowd = 2
 
     def look(tx: Transaction) -> object:
-        return tx.recorded(RunId("r1")), tx.health(TENANT, "kb"), tx.switch(TENANT)
+        return tx.recorded(RunId("r1")), tx.health(TENANT, "kb"), tx.switches()
 
     jobs: list[Callable[[Transaction], object]] = [beginning("r2"), look, beginning("r3")]
     found = await asyncio.gather(*(store.transact(job) for job in jobs), return_exceptions=True)

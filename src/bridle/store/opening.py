@@ -9,7 +9,8 @@ from urllib.parse import quote
 from bridle.rules.failure import BridleError
 from bridle.store.statements import SQL
 
-SCHEMA = 1
+SCHEMA = 2
+BUSY_MS = 5_000  # how long it waits for another process to finish its transaction
 
 
 class StoreUnusable(BridleError):
@@ -51,9 +52,9 @@ def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
     if not read_only:
         _make_private(path)
     place = for_reading(path) if read_only and not _is_writable(path) else _uri(path)
-    db = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=5.0, uri=True)
+    db = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1_000, uri=True)
     try:
-        db.execute("PRAGMA busy_timeout = 5000")
+        db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         _look_at(db, path, read_only)
         if read_only:
             db.execute("PRAGMA query_only = ON")

@@ -12,12 +12,13 @@ from bridle.rules.budget import Account, Balance
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.health import WELL, Health
 from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId
-from bridle.rules.policy import KillLevel
 from bridle.rules.run import Phase
+from bridle.rules.switch import Switch
 from bridle.store import codec
 from bridle.store.base import Entry, Recorded, RunKey, RunLine, Transaction, UnknownRun
 from bridle.store.opening import SCHEMA, StoreBusy, StoreUnusable, connect, take_lock
 from bridle.store.statements import SQL
+from bridle.store.switches import SwitchBook
 from bridle.store.work import Stored, Work
 from bridle.store.writer import Job, Writer
 
@@ -27,13 +28,11 @@ K = TypeVar("K")
 V = TypeVar("V")
 CACHED_RUNS = 4_096
 CACHED_ACCOUNTS = 16_384
-_KILL_LEVELS = tuple(KillLevel)
 _OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
 
 _INSERT_EVENT = SQL["insert_event"]
 _UPDATE_RUN = SQL["update_run"]
-_SELECT_SWITCHES = SQL["select_switches"]
 
 
 class SqliteStore:
@@ -52,6 +51,8 @@ class SqliteStore:
         self._accounts: dict[Account, Balance] = {}
         self._healths: dict[tuple[TenantId, str], Health] = {}
         self._policies: set[Digest] = set()
+        self._in_force: tuple[Switch, ...] | None = None  # of the transaction that is going on
+        self.switches = SwitchBook(path, self._looking, self._aside)
         if path is not None and not read_only:
             self._lock = take_lock(path)
         try:
@@ -75,6 +76,7 @@ class SqliteStore:
     def _commit(self, batch: list[Job[Transaction]]) -> None:
         """One transaction for a whole batch; a job that fails leaves nothing behind and takes nobody with it."""
         self._write.execute("BEGIN IMMEDIATE")
+        self._in_force = None  # read again, in this transaction: the database puts a switch before it or after it
         try:
             done = self._alone(batch[0]) if len(batch) == 1 else self._in_company(batch)
             if done is None:
@@ -189,13 +191,11 @@ class SqliteStore:
             self._healths[tenant, dependency] = cached
         return cached
 
-    def load_switch(self, tenant: TenantId) -> KillLevel:
-        """The stronger of the house's level and the tenant's."""
-        strongest = KillLevel.OFF
-        for of, level in self._write.execute(_SELECT_SWITCHES):
-            if of in ("", tenant):
-                strongest = max(strongest, codec.level_of(level), key=_KILL_LEVELS.index)
-        return strongest
+    def load_switches(self) -> tuple[Switch, ...]:
+        """Every kill switch that is on, read once in every transaction."""
+        if self._in_force is None:
+            self._in_force = self.switches.in_force(self._write)
+        return self._in_force
 
     # What anybody may read
 
@@ -259,6 +259,8 @@ class SqliteStore:
     @contextmanager
     def _aside(self) -> Iterator[sqlite3.Connection]:
         """A connection for one statement: the writer's may be in the middle of a batch, in its own thread."""
+        if self.path is not None and not self.path.exists():
+            raise ControlUnavailable(f"{self._name}: the file is gone")  # and is not made again by who looks for it
         try:
             db = self._write if self.path is None else connect(self.path, False)
             try:
@@ -295,7 +297,6 @@ class _Shared:
         self.accounts: dict[Account, Balance] = {}
         self.healths: dict[tuple[TenantId, str], Health] = {}
         self.policies: dict[Digest, bytes] = {}
-        self._switches: dict[TenantId, KillLevel] = {}
 
     def take(self, work: Work) -> None:
         """A function that succeeded joins the batch."""
@@ -323,11 +324,9 @@ class _Shared:
         own = self.healths.get((tenant, dependency))
         return own if own is not None else self._store.load_health(tenant, dependency)
 
-    def load_switch(self, tenant: TenantId) -> KillLevel:
-        """The kill level of a tenant, read once in every transaction."""
-        if tenant not in self._switches:
-            self._switches[tenant] = self._store.load_switch(tenant)
-        return self._switches[tenant]
+    def load_switches(self) -> tuple[Switch, ...]:
+        """Every kill switch that is on."""
+        return self._store.load_switches()
 
 
 def _drop_oldest(cache: dict[K, V], bound: int) -> None:

@@ -1,0 +1,2 @@
+-- A worker that is gone.
+DELETE FROM workers WHERE worker = ?
