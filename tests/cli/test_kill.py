@@ -15,6 +15,27 @@ from tests.cli.conftest import Bridled
 from tests.cli.house import House, busy, greedy, process, program
 from tests.cli.test_run import APP
 
+PATIENT = """
+import asyncio
+from pathlib import Path
+
+from bridle import Bridle, Flow
+
+b = Bridle({"tools": {"allow": ["wait.read"]}})
+patient = Flow("patient")
+
+
+@b.tool("wait.read", effect="read")
+async def wait() -> str:
+    while not Path("go").exists():
+        await asyncio.sleep(0.01)
+    return "gone"
+
+
+@patient.step()
+async def once(run, state):
+    return (await run.call("wait.read")).value
+"""
 WHY = ("--because", "vendor incident")
 
 
@@ -26,8 +47,8 @@ def store(here: Path) -> Path:
 
 
 def test_a_running_house_acknowledges_and_what_is_in_flight_is_named(here: Path) -> None:
-    (here / "app.py").write_text(APP)
-    running = process("run", "--app", "app:waiting", "--input", '{"seconds": 4}', folder=here)
+    (here / "app.py").write_text(PATIENT)
+    running = process("run", "--app", "app:patient", folder=here)
     assert running.stderr is not None
     assert any("step once" in line for line in running.stderr)
     (line,) = json.loads(program("runs", "--open", "--json", folder=here).stdout)["runs"]
@@ -40,6 +61,7 @@ def test_a_running_house_acknowledges_and_what_is_in_flight_is_named(here: Path)
     (call,) = told["in_flight"]
     assert (call["run_id"], call["call"], call["tool"], call["effect"]) == (line["run_id"], "c1", "wait.read", "read")
     assert (told["open_runs"], told["level"], told["is_new"]) == (1, "all", True)
+    (here / "go").touch()
     out, _ = running.communicate(timeout=30)
     assert running.returncode == 3
     assert "killed: The kill switch is on (all, house)." in out

@@ -15,6 +15,7 @@ from bridle.rules.stop import StopReason
 from bridle.runs.run import Run
 from bridle.runs.signals import Denied
 from bridle.store.base import Transaction
+from bridle.store.memory import MemoryStore
 from bridle.store.sqlite import SqliteStore
 from bridle.testing.virtual_time import VirtualLoop
 from tests.gateway.house import TOOLS, allowing, asking, furnished, journal, observations, refusals, virtually
@@ -119,11 +120,14 @@ def test_a_check_that_cannot_be_evaluated_is_a_refusal() -> None:
             raise ValueError("not a level")
 
         async with b.attach(agent="a") as run:
-            db = b.store._write  # type: ignore[attr-defined]  # the one connection to a store in memory
-            db.execute("INSERT INTO switches VALUES ('', '', '', 'perhaps', 1, 'ann', 'why', 0)")
+            await b.kill("writes", by="ann", because="an incident")
+            assert isinstance(b.store, MemoryStore)
+            with b.store.switches._writing() as db:
+                db.execute("UPDATE switches SET level = 'perhaps'")
             with pytest.raises(Exception, match="perhaps"):
                 await asking(run, "kb.read doc=1")
-            db.execute("DELETE FROM switches")
+            with b.store.switches._writing() as db:
+                db.execute("DELETE FROM switches")
             with pytest.raises(ValueError, match="not a level"):
                 await b.store.transact(damage)
         assert calls.made == []

@@ -171,7 +171,9 @@ def runs(draw: st.DrawFn, policy: Policy) -> RunState:
         run = apply(run, StepEntered(NOW, "look", Digest("s"), draw(PATCHES)))
     if draw(st.integers(0, 5)) == 0:
         run = apply(run, RunHalted(NOW, draw(st.sampled_from(StopReason))))
-    return replace(run, used=draw(spent), node_used=draw(spent) if run.limits else {})
+    used = draw(spent)
+    before = {unit: draw(st.integers(0, amount)) for unit, amount in used.items()}
+    return replace(run, used=used, before=before if run.limits else {})
 
 
 @st.composite

@@ -78,7 +78,7 @@ def keeps_every_bound(house: House) -> None:
     run = house.run
     assert within(committed(run.used, run.held, run.finalise), asdict(house.policy.limits))
     if run.phase is Phase.OPEN:  # the last word of a run is not its step's
-        assert within(committed(run.node_used, run.node_held, run.node_finalise), run.limits)
+        assert within({unit: run.node_committed(unit) for unit in {*run.used, *run.held}}, run.limits)
     for tool in house.tools.values():
         assert run.committed(tool_unit(tool.name)) <= tool.max_calls
         assert run.held.get(tool_unit(tool.name), 0) <= tool.concurrency

@@ -60,7 +60,7 @@ LAST = model_call(purpose=Purpose.FINALISE)
 
 def having(used: Mapping[Unit, int], run: RunState = RUN) -> Snapshot:
     """A run that used this much, in its node too."""
-    return replace(SEEN, run=replace(run, used=used, node_used=used if run.limits else {}))
+    return replace(SEEN, run=replace(run, used=used, before={}))
 
 
 def halted(reason: StopReason) -> Snapshot:
@@ -327,12 +327,12 @@ def test_a_run_that_was_away_for_an_hour_does_not_wrap_up_for_it() -> None:
 
 
 def test_a_finalise_call_that_is_larger_than_its_reserve_does_not_overshoot_the_step() -> None:
-    full = replace(NODE, node_used={TOKENS_IN: 80}, node_finalise={TOKENS_IN: 10})
+    full = replace(NODE, used={TOKENS_IN: 80}, before={}, node_finalise={TOKENS_IN: 10})
     assert not isinstance(decide(LAST, replace(ASKED, run=full)).answer, Admit)
 
 
 def test_the_last_word_of_a_run_is_not_held_against_the_step_it_was_halted_in() -> None:
-    full = replace(NODE, node_used={TOKENS_IN: 90}, finalise={TOKENS_IN: 100, TOKENS_OUT: 50})
+    full = replace(NODE, used={TOKENS_IN: 90}, before={}, finalise={TOKENS_IN: 100, TOKENS_OUT: 50})
     seen = replace(ASKED, run=apply(full, RunHalted(IN, R.MAX_USD)))
     assert decide(LAST, seen) == Decision(Admit(LAST.hold))
 

@@ -41,7 +41,7 @@ def test_limits_of_a_step_admit_no_more_than_the_run_without_them(
     call, seen = case
     free = replace(seen, run=replace(seen.run, limits={}))
     if not isinstance(decide(call, free).answer, LENIENCE):
-        inside = replace(seen, run=replace(seen.run, limits=patch, node_used=seen.run.used))
+        inside = replace(seen, run=replace(seen.run, limits=patch, before={}))
         assert not isinstance(decide(call, inside).answer, LENIENCE)
 
 

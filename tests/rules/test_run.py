@@ -138,7 +138,8 @@ class RunsThroughTheRules(RuleBasedStateMachine):
             for unit, amount in opened.hold.items():
                 held[unit] = held.get(unit, 0) + amount
         assert {unit: amount for unit, amount in run.held.items() if amount} == {u: a for u, a in held.items() if a}
-        assert all(amount >= 0 for part in (run.used, run.node_used, run.node_held) for amount in part.values())
+        assert all(amount >= 0 for part in (run.used, run.before) for amount in part.values())
+        assert all(run.node_committed(unit) >= 0 for unit in run.before)
 
     @invariant()
     def a_doubt_is_never_forgotten(self) -> None:
@@ -232,9 +233,10 @@ def test_bytes_and_seats_of_a_doubt_are_never_posted() -> None:
 
 def test_a_call_is_counted_by_the_step_that_it_began_in_and_by_no_other() -> None:
     run = fold([START, entered("look", 9), admitted(A), admitted(B), CallSettled(NOW, A, {USD_NANO: 3})])
-    assert (run.node_used, run.node_held) == ({USD_NANO: 3}, HOLD)
+    assert [run.node_committed(unit) for unit in (USD_NANO, STEPS)] == [3 + HOLD.get(USD_NANO, 0), HOLD.get(STEPS, 0)]
     run = fold([entered("again", 9), CallSettled(NOW, B, {USD_NANO: 4})], run)
-    assert (run.node_used, run.node_held, run.used[USD_NANO], run.step, run.entered) == ({}, {}, 7, "again", 2)
+    assert [run.node_committed(unit) for unit in (USD_NANO, *HOLD)] == [0] * (1 + len(HOLD))
+    assert (run.used[USD_NANO], run.step, run.entered) == (7, "again", 2)
 
 
 def test_a_step_keeps_its_own_last_word_until_it_is_said() -> None:

@@ -20,6 +20,7 @@ from bridle.rules.stop import StopReason
 from bridle.runs.flow import Flow
 from bridle.runs.run import Run
 from bridle.runs.signals import Denied
+from bridle.store.memory import MemoryStore
 from bridle.store.sqlite import SqliteStore
 from bridle.testing.fake_tool import Fails, FakeTool, Returns
 from bridle.testing.virtual_time import VirtualLoop, run_virtual, virtual_world
@@ -59,7 +60,7 @@ def asking() -> Flow:
 
 def seats(b: Bridle) -> int:
     """How many seats are taken in this house."""
-    assert isinstance(b.store, SqliteStore)
+    assert isinstance(b.store, MemoryStore | SqliteStore)
     return sum(balance.reserved for account, balance in b.store._accounts.items() if account.unit == IN_FLIGHT)
 
 

@@ -16,6 +16,7 @@ from bridle.rules.policy import Cap, Level, Limits, Window
 from bridle.rules.stop import StopReason
 from bridle.runs.flow import Flow
 from bridle.runs.run import Run
+from bridle.store.memory import MemoryStore
 from bridle.store.sqlite import SqliteStore
 from bridle.testing.fake_tool import FakeTool, Returns
 from bridle.testing.virtual_time import VirtualLoop
@@ -26,7 +27,7 @@ TENTH = NANOS_PER_USD // 10
 
 def seats(b: Bridle) -> int:
     """How many seats are taken in this house."""
-    assert isinstance(b.store, SqliteStore)
+    assert isinstance(b.store, MemoryStore | SqliteStore)
     return sum(balance.reserved for account, balance in b.store._accounts.items() if account.unit == IN_FLIGHT)
 
 

@@ -6,16 +6,17 @@ from pathlib import Path
 import pytest
 
 from bridle.store.base import Store
+from bridle.store.memory import MemoryStore
 from bridle.store.sqlite import SqliteStore
 from tests.store.contract import StoreContract
 
 
 class TestMemory(StoreContract):
-    """In memory: everything in the loop's own thread."""
+    """In memory: dictionaries, and nothing is ever waited for."""
 
     @pytest.fixture
     async def store(self) -> AsyncIterator[Store]:
-        store = SqliteStore(None)
+        store = MemoryStore()
         store.crowd = 100
         yield store
         await store.close()

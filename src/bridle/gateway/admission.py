@@ -45,7 +45,7 @@ class Admission:
 
     def __call__(self, tx: Transaction) -> tuple[list[Verdict], RunState]:
         self.given.clear()
-        party = party_of(self.live)
+        party = self.live.party
         for settlement in self.pending:
             settle(tx, party, settlement)
         fresh: dict[tuple[ToolName, Digest], CallId] = {}
@@ -198,11 +198,6 @@ class Admission:
         ends = not node_over if isinstance(why, Halt) else state.refusals > self.live.node.max_refusals
         if ends and is_new:
             tx.append(party.run, party.epoch, [RunHalted(self.now, why.reason, why.detail)])
-
-
-def party_of(live: Live) -> Party:
-    """The run as the accounts know it."""
-    return Party(live.run, live.epoch, live.tenant, live.name, live.policy)
 
 
 def _named(objection: Objection) -> str:

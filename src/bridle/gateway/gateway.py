@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
-from bridle.gateway.admission import Admission, Verdict, party_of
+from bridle.gateway.admission import Admission, Verdict
 from bridle.gateway.attempt import attempt, ended_early, failure_of, permit_for, unsent
 from bridle.gateway.live import Live
 from bridle.gateway.outcome import Outcome, Refusal
@@ -163,14 +163,14 @@ class Gateway:
                 opened = tx.state(live.run).open_calls.get(call)
                 if opened is not None and call in live.unsent:
                     seat = bulkhead(live.tenant, opened.tool)
-                    settle(tx, party_of(live), Settlement(CallVoided(now, call), opened.tool, concurrency=1, seat=seat))
+                    settle(tx, live.party, Settlement(CallVoided(now, call), opened.tool, concurrency=1, seat=seat))
             return tx.state(live.run)
 
         with suppress(ControlUnavailable, Fenced):  # then recovery closes them
             live.state = await self.store.transact(voided)
 
     async def _write(self, live: Live, halt: StopNote | None) -> None:
-        pending, party, now = tuple(live.pending), party_of(live), self.world.now()
+        pending, party, now = tuple(live.pending), live.party, self.world.now()
         if not pending and halt is None:
             self._riding.pop(live.run, None)
             return

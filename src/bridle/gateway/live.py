@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from bridle.gateway.outcome import Outcome
-from bridle.gateway.settlement import Settlement
+from bridle.gateway.settlement import Party, Settlement
 from bridle.rules.call import CallKind
 from bridle.rules.data import data
 from bridle.rules.names import CallId, Digest, Millis, RunId, TenantId, ToolName
@@ -23,13 +23,13 @@ class Seen:
     outcome: Outcome | None
 
 
-@data
+@dataclass(slots=True)
 class Flying:
-    """A call that is being performed; twins wait for its outcome."""
+    """A call that is being performed; `outcome` is there when a twin waits for it."""
 
     tool: ToolName
     since: Millis
-    outcome: asyncio.Future[Outcome]
+    outcome: "asyncio.Future[Outcome] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,10 @@ class Live:
     ordinals: dict[tuple[CallKind, ToolName, Digest], int] = field(default_factory=dict)
     is_closing: bool = False  # its end is being written: nothing begins any more
     unsent: set[CallId] = field(default_factory=set)  # admitted by this process, and not performed yet
+    party: Party = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.party = Party(self.run, self.epoch, self.tenant, self.name, self.policy)
 
     def next_ordinal(self, kind: CallKind, tool: ToolName, args: Digest) -> int:
         """The how-manieth identical proposal of this step this one is, from 1."""

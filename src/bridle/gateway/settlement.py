@@ -1,6 +1,9 @@
 """The second half of a call: what it used is paid, the rest goes back, and the journal says how it ended."""
 
-from bridle.rules.budget import Account, period
+from collections.abc import Sequence
+from dataclasses import field
+
+from bridle.rules.budget import SHORTEST_WINDOW, Account, period
 from bridle.rules.data import data
 from bridle.rules.events import CallInDoubt, CallSettled, CallVoided, RunHalted
 from bridle.rules.names import IN_FLIGHT, Amounts, CallId, Millis, RunId, TenantId, ToolName
@@ -10,6 +13,7 @@ from bridle.rules.stop import StopReason
 from bridle.rules.tool import Tool
 from bridle.store.base import Transaction
 
+KNOWN = 64  # sets of accounts that a run remembers
 Ending = CallSettled | CallVoided | CallInDoubt
 
 
@@ -37,13 +41,14 @@ class Settlement:
 
 @data
 class Party:
-    """Whose run it is, as the accounts know it."""
+    """Whose run it is, as the accounts know it; `known` saves finding the same accounts twice a call."""
 
     run: RunId
     epoch: int
     tenant: TenantId
     name: str
     policy: Policy
+    known: dict[tuple[object, ...], Sequence[tuple[Account, int]]] = field(default_factory=dict, compare=False)
 
 
 def bulkhead(tenant: TenantId, tool: ToolName) -> Account:
@@ -51,8 +56,20 @@ def bulkhead(tenant: TenantId, tool: ToolName) -> Account:
     return Account(Level.TENANT, f"{tenant}/{tool}", IN_FLIGHT, Window.NONE, 0)
 
 
-def accounts(party: Party, tool: ToolName, concurrency: int, hold: Amounts, at: Millis) -> list[tuple[Account, int]]:
+def accounts(
+    party: Party, tool: ToolName, concurrency: int, hold: Amounts, at: Millis
+) -> Sequence[tuple[Account, int]]:
     """The shared accounts that a hold draws on, with their limits; in the windows of `at`, and in a fixed order."""
+    key = (tool, concurrency, at // SHORTEST_WINDOW, *hold)
+    known = party.known.get(key)
+    if known is None:
+        if len(party.known) >= KNOWN:
+            party.known.clear()
+        known = party.known[key] = _accounts(party, tool, concurrency, hold, at)
+    return known
+
+
+def _accounts(party: Party, tool: ToolName, concurrency: int, hold: Amounts, at: Millis) -> list[tuple[Account, int]]:
     found = [
         (Account(cap.level, cap.of, cap.unit, cap.window, period(cap.window, at)), cap.limit)
         for cap in party.policy.caps

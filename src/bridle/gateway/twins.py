@@ -11,29 +11,32 @@ from bridle.rules.stop import StopReason
 
 def took_off(live: Live, call: CallId, proposal: Proposal, at: Millis) -> None:
     """A call is on its way: twins wait for its outcome."""
-    outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-    live.flying[call] = Flying(proposal.tool, at, outcome)
-    live.seen[proposal.tool, proposal.args] = Seen(call, at, None)
+    live.flying[call] = Flying(proposal.tool, at)
+    if proposal.is_reusable:
+        live.seen[proposal.tool, proposal.args] = Seen(call, at, None)
 
 
 def came_down(live: Live, call: CallId, proposal: Proposal, outcome: Outcome, at: Millis) -> None:
     """Its outcome is here. Only ok observations are reused; a write makes every earlier reading old."""
     flying = live.flying.pop(call)
-    if not flying.outcome.done():
+    if flying.outcome is not None and not flying.outcome.done():
         flying.outcome.set_result(outcome)
-    key = (proposal.tool, proposal.args)
     if proposal.is_write:
         live.seen.clear()
-    elif isinstance(outcome, Observation) and proposal.is_reusable:
-        live.seen[key] = Seen(outcome.call, at, outcome)
-    else:
-        live.seen.pop(key, None)
+    elif proposal.is_reusable:
+        key = (proposal.tool, proposal.args)
+        if isinstance(outcome, Observation):
+            live.seen[key] = Seen(outcome.call, at, outcome)
+        else:
+            live.seen.pop(key, None)
 
 
 async def twin_of(live: Live, proposal: Proposal, of: CallId) -> Outcome | None:
     """The outcome of an identical call, which may still be on its way; None when nothing is left of it."""
-    if of in live.flying:
-        outcome = await asyncio.shield(live.flying[of].outcome)
+    flying = live.flying.get(of)
+    if flying is not None:
+        flying.outcome = flying.outcome or asyncio.get_running_loop().create_future()
+        outcome = await asyncio.shield(flying.outcome)
         return None if isinstance(outcome, Refusal) and outcome.reason is StopReason.CANCELLED else outcome
     seen = live.seen.get((proposal.tool, proposal.args))
     return seen.outcome if seen is not None and seen.call == of else None

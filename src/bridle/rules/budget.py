@@ -54,7 +54,7 @@ class Balance:
         return self.settle(held, held)
 
 
-_MINUTE = 60_000
+SHORTEST_WINDOW = _MINUTE = 60_000  # milliseconds
 _DAY = 86_400_000
 
 

@@ -169,11 +169,12 @@ def budget(call: Call, seen: Snapshot) -> Objection | None:
         return shared
     run, finalises = seen.run, call.purpose is Purpose.FINALISE
     if run.limits and not (finalises and run.phase is Phase.HALTED):
-        node = _over(call.hold, run.limits, run.node_used, run.node_held, _NOTHING if finalises else run.node_finalise)
+        kept = _NOTHING if finalises else run.node_finalise
+        node = _over(call.hold, run.limits, run, kept, run.before)
         if node is not None:
             return Halt(*node, Level.NODE)
     reserve = _NOTHING if finalises and run.phase is Phase.HALTED else run.finalise
-    whole = _over(call.hold, seen.policy.limits.by_name, run.used, run.held, reserve)
+    whole = _over(call.hold, seen.policy.limits.by_name, run, reserve)
     if whole is not None:
         return Halt(*whole)
     return _over_quota(call, seen) or shared
@@ -189,20 +190,25 @@ _LIMITED = (
 
 
 def _over(
-    hold: Amounts, limits: LimitsPatch, used: Amounts, held: Amounts, reserve: Amounts
+    hold: Amounts, limits: LimitsPatch, run: RunState, reserve: Amounts, before: Amounts = _NOTHING
 ) -> tuple[StopReason, Detail] | None:
-    """The first limit that a worst case does not fit into, beside what is used, held and reserved."""
+    """The first limit that a worst case does not fit into, beside what was used, held and reserved since `before`."""
+    used, held = run.used, run.held
     for unit, name, reason in _LIMITED:
         if unit in hold and name in limits:
-            committed = used.get(unit, 0) + held.get(unit, 0) + reserve.get(unit, 0)
+            committed = used.get(unit, 0) + held.get(unit, 0) + reserve.get(unit, 0) - before.get(unit, 0)
             if committed + hold[unit] > limits[name]:
                 return reason, _shown(unit, limits[name], committed, hold[unit])
     wanted = hold.get(TOKENS_IN, 0) + hold.get(TOKENS_OUT, 0)
     if wanted and "max_tokens" in limits:
-        committed = sum(part.get(TOKENS_IN, 0) + part.get(TOKENS_OUT, 0) for part in (used, held, reserve))
+        committed = _tokens(used) + _tokens(held) + _tokens(reserve) - _tokens(before)
         if committed + wanted > limits["max_tokens"]:
             return StopReason.MAX_TOKENS, {"limit": limits["max_tokens"], "used": committed, "wanted": wanted}
     return None
+
+
+def _tokens(of: Amounts) -> int:
+    return of.get(TOKENS_IN, 0) + of.get(TOKENS_OUT, 0)
 
 
 def _shown(unit: Unit, limit: int, used: int, wanted: int) -> dict[str, str | int]:
@@ -302,7 +308,7 @@ def wraps_up(run: RunState, limits: Limits, now: Millis) -> bool:
     for unit, name, _ in _LIMITED:
         if (used.get(unit, 0) + held.get(unit, 0)) * whole >= getattr(limits, name) * part:
             return True
-    tokens = sum(of.get(TOKENS_IN, 0) + of.get(TOKENS_OUT, 0) for of in (used, held))
+    tokens = _tokens(used) + _tokens(held)
     given = limits.max_seconds * 1_000
     lasted = given - (run.deadline - now)  # what it was away does not count
     return tokens * whole >= limits.max_tokens * part or lasted * whole >= given * part

@@ -11,6 +11,8 @@ LONGEST_CYCLE = 4
 
 def is_looping(recent: Sequence[Progress], tool: ToolName, args: Digest, turn: int) -> bool:
     """Whether proposing this call would complete the third repeat of a cycle in which nothing changes."""
+    if len({p.result for p in recent if p.result != REUSED}) == len(recent):
+        return False  # every result was a new one
     if any(p.turn == turn and p.tool == tool and p.args == args for p in recent):
         return False  # a twin of the same turn is a duplicate, not a repetition
     if any(p.result == REUSED for p in recent):

@@ -134,11 +134,13 @@ class Prompt:
 
     def with_note(self, note: str) -> "Prompt":
         """This conversation with another pinned note."""
+        if note == self.note:
+            return self
         return Prompt(self.pinned, self.messages, note, self.size, self.digest)
 
     @property
     def _system(self) -> Message:
-        return Message(Role.SYSTEM, f"{self.pinned}\n\n{self.note}" if self.note else self.pinned)
+        return _speaking(self.pinned, self.note)
 
     def fitted(self, context_tokens: int) -> "Prompt | None":
         """This conversation in a window: the oldest observations give way first, the pinned segment never.
@@ -185,6 +187,11 @@ def is_pinned(request: ModelRequest) -> bool:
         and messages[0].text.startswith(request.pinned)
         and (len(messages) == 1 or messages[-1].role is not Role.SYSTEM)
     )
+
+
+@lru_cache(maxsize=1_024)
+def _speaking(pinned: str, note: str) -> Message:
+    return Message(Role.SYSTEM, f"{pinned}\n\n{note}" if note else pinned)
 
 
 @lru_cache(maxsize=1_024)

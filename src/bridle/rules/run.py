@@ -111,8 +111,7 @@ class RunState:
     used: Amounts = field(default_factory=dict)
     held: Amounts = field(default_factory=dict)
     finalise: Amounts = field(default_factory=dict)
-    node_used: Amounts = field(default_factory=dict)
-    node_held: Amounts = field(default_factory=dict)
+    before: Amounts = field(default_factory=dict)  # what calls of earlier steps have used or hold
     node_finalise: Amounts = field(default_factory=dict)
     open_calls: Mapping[CallId, OpenCall] = field(default_factory=dict)
     recent: tuple[Progress, ...] = ()
@@ -139,7 +138,8 @@ class RunState:
 
     def node_committed(self, unit: Unit) -> int:
         """The same, for the investigation the run is in."""
-        return self.node_used.get(unit, 0) + self.node_held.get(unit, 0) + self.node_finalise.get(unit, 0)
+        own = self.used.get(unit, 0) + self.held.get(unit, 0) - self.before.get(unit, 0)
+        return own + self.node_finalise.get(unit, 0)
 
     @property
     def work_until(self) -> Millis:
@@ -227,6 +227,7 @@ def _started(event: RunStarted) -> RunState:
 
 
 def _entered(state: RunState, event: StepEntered) -> RunState:
+    used = plus(state.used, {STEPS: 1})
     return state.with_(
         seq=state.seq + 1,
         last_at=event.at,
@@ -234,9 +235,8 @@ def _entered(state: RunState, event: StepEntered) -> RunState:
         entered=state.entered + 1,
         limits=event.limits,
         node_deadline=event.deadline,
-        used=plus(state.used, {STEPS: 1}),
-        node_used={},
-        node_held={},
+        used=used,
+        before=plus(used, state.held),
         node_finalise=event.finalise,
     )
 
@@ -250,7 +250,6 @@ def _admitted(state: RunState, event: CallAdmitted) -> RunState:
         calls=state.calls + 1,
         retries=state.retries + (event.attempt > 1),
         held=plus(state.held, event.hold),
-        node_held=plus(state.node_held, event.hold) if state.limits else state.node_held,
         finalise={} if finalises and state.phase is Phase.HALTED else state.finalise,
         node_finalise={} if finalises else state.node_finalise,
         open_calls={**state.open_calls, event.call: opened},
@@ -304,9 +303,8 @@ def _paid(hold: Amounts) -> dict[Unit, int]:
 def _closed(state: RunState, call: CallId, used: Amounts, **changes: object) -> RunState:
     """A call leaves the open ones: what it held goes back, what it used is paid; with whatever else changes."""
     opened = _open(state, call)
-    if state.limits and opened.entered == state.entered:
-        changes["node_held"] = minus(state.node_held, opened.hold)
-        changes["node_used"] = plus(state.node_used, used)
+    if opened.entered != state.entered:
+        changes["before"] = plus(minus(state.before, opened.hold), used)
     rest = {other: kept for other, kept in state.open_calls.items() if other != call}
     return state.with_(held=minus(state.held, opened.hold), used=plus(state.used, used), open_calls=rest, **changes)
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from bridle.gateway.admission import party_of
 from bridle.gateway.cleaning import clean, legible
 from bridle.gateway.live import Live, MemoryKey, Remembered, memory_args
 from bridle.gateway.settlement import Settlement, settle
@@ -187,7 +186,7 @@ def _enter(tx: Transaction, state: RunState, policy: Policy, entry: StepEntry, s
 
 async def enter(store: Store, world: World, live: Live, entry: StepEntry) -> None:
     """Move to a step; what is pending is settled with it. The run may be halted instead: look at its state."""
-    pending, party, now = tuple(live.pending), party_of(live), world.now()
+    pending, party, now = tuple(live.pending), live.party, world.now()
 
     def entered(tx: Transaction) -> RunState:
         for settlement in pending:
@@ -205,7 +204,7 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
     """End a run, once: settle what is pending, close what is open, write the terminal event; returns the head."""
     live.is_closing = True
     words, wanted = _last_words(said, wanted)
-    pending, party, now = tuple(live.pending), party_of(live), world.now()
+    pending, party, now = tuple(live.pending), live.party, world.now()
 
     def closed(tx: Transaction) -> tuple[RunState, bytes]:
         for settlement in pending:
@@ -262,7 +261,7 @@ async def take_over(store: Store, world: World, run: RunId, policy: Policy) -> L
         recorded = tx.recorded(run)
         live = live_of(state, policy, recorded.salt, None)
         for call in tuple(state.open_calls):
-            settle(tx, party_of(live), lost(state, call, now, seats=0))
+            settle(tx, live.party, lost(state, call, now, seats=0))
         switch = against_run(tx.switches(), state.tenant, state.name)
         if switch is not None and tx.state(run).phase is Phase.OPEN:  # not even the code of its step begins again
             tx.append(run, state.epoch, [RunHalted(now, StopReason.KILLED, switch.detail)])

@@ -38,15 +38,11 @@ def take_lock(path: Path) -> int:
     return lock
 
 
-def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
-    """A connection to a file of this schema, which is made where there is none; or to a memory of its own.
+def connect(path: Path, read_only: bool) -> sqlite3.Connection:
+    """A connection to a file of this schema, which is made where there is none.
 
     Raises StoreUnusable before anything of a file is touched that is not ours to write, and sqlite3.Error.
     """
-    if path is None:
-        db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        _migrate(db)
-        return db
     if read_only and not path.exists():
         raise StoreUnusable(f"{path}: there is no store here yet; `bridle run` makes one")
     if not read_only:
@@ -65,6 +61,13 @@ def connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
     except BaseException:
         db.close()
         raise
+    return db
+
+
+def in_memory() -> sqlite3.Connection:
+    """A database of this schema that ends with its connection."""
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    _migrate(db)
     return db
 
 

@@ -36,14 +36,14 @@ _UPDATE_RUN = SQL["update_run"]
 
 
 class SqliteStore:
-    """Keeps the contract of `bridle.store.base.Store` in the file `path`, or in memory when it is None.
+    """Keeps the contract of `bridle.store.base.Store` in the file `path`.
 
     With `read_only` it takes no lock and refuses to write, so that any process may look. Raises StoreBusy when another
     process writes the file, and StoreUnusable when the file is not a store, is newer than this bridle, or cannot be
     opened.
     """
 
-    def __init__(self, path: Path | None, *, read_only: bool = False, inline: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, inline: bool = False) -> None:
         self.path = path
         self.read_only = read_only
         self._lock = -1
@@ -53,11 +53,11 @@ class SqliteStore:
         self._policies: set[Digest] = set()
         self._in_force: tuple[Switch, ...] | None = None  # of the transaction that is going on
         self.switches = SwitchBook(path, self._looking, self._aside)
-        if path is not None and not read_only:
+        if not read_only:
             self._lock = take_lock(path)
         try:
             self._write = connect(path, read_only)
-            self._read = self._write if path is None or read_only else connect(path, True)
+            self._read = self._write if read_only else connect(path, True)
         except sqlite3.Error as error:
             self._let_go()
             raise StoreUnusable(f"{path}: {error}. Is it a bridle store, and may this process read it?") from error
@@ -65,7 +65,7 @@ class SqliteStore:
             self._let_go()
             raise
         self.crowd = 0  # how many runs are at work in this process; set by who starts them
-        self._writer: Writer[Transaction] = Writer(self._commit, lambda: self.crowd, inline=inline or path is None)
+        self._writer: Writer[Transaction] = Writer(self._commit, lambda: self.crowd, inline=inline)
 
     async def transact(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn` inside the writer's transaction; see the contract."""
@@ -259,15 +259,14 @@ class SqliteStore:
     @contextmanager
     def _aside(self) -> Iterator[sqlite3.Connection]:
         """A connection for one statement: the writer's may be in the middle of a batch, in its own thread."""
-        if self.path is not None and not self.path.exists():
+        if not self.path.exists():
             raise ControlUnavailable(f"{self._name}: the file is gone")  # and is not made again by who looks for it
         try:
-            db = self._write if self.path is None else connect(self.path, False)
+            db = connect(self.path, False)
             try:
                 yield db
             finally:
-                if db is not self._write:
-                    db.close()
+                db.close()
         except sqlite3.Error as error:
             raise ControlUnavailable(f"{self._name}: {error}") from error
 
@@ -280,7 +279,7 @@ class SqliteStore:
 
     @property
     def _name(self) -> str:
-        return str(self.path or "the store in memory")
+        return str(self.path)
 
     def _let_go(self) -> None:
         if self._lock >= 0:

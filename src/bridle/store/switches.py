@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,9 +224,7 @@ class SwitchBook:
 
     def aftermath(self, level: KillLevel, scope: Scope) -> Aftermath:
         """What of a switch's kind is still in flight, by the rows of the runs."""
-        with self._looking() as db:
-            rows = db.execute(SQL["select_in_flight"]).fetchall()
-        states = [state for (body,) in rows if _is_in(scope, state := codec.decode_state(body))]
+        states = [state for state in self._open_states() if scope.covers_run(state.tenant, state.name)]
         found = [
             InFlight(state.run, call, opened.tool, opened.effect, opened.at)
             for state in states
@@ -234,6 +232,10 @@ class SwitchBook:
             if scope.tool in ("", opened.tool) and _is_of(level, opened)
         ]
         return Aftermath(tuple(found), len(states))
+
+    def _open_states(self) -> Iterable[RunState]:
+        with self._looking() as db:
+            return [codec.decode_state(body) for (body,) in db.execute(SQL["select_in_flight"]).fetchall()]
 
     @contextmanager
     def _turning(self) -> Iterator[sqlite3.Connection]:
@@ -282,10 +284,6 @@ def _checked(wish: Wish) -> Wish:
 def _words(text: str, most: int) -> str:
     """What was typed, without what cannot be stored; a terminal's undecodable bytes are spelled out."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "").strip()[:most]
-
-
-def _is_in(scope: Scope, state: RunState) -> bool:
-    return scope.covers_run(state.tenant, state.name)
 
 
 def _is_of(level: KillLevel, opened: OpenCall) -> bool:

@@ -100,7 +100,9 @@ class Work:
         return self.append(run, state.epoch, [RunResumed(at, state.epoch + 1, away)])
 
     def keep(self, run: RunId, name: str, body: bytes) -> None:
-        """Keep a payload beside the event that was appended last. Raises LookupError when it has one or is no event."""
+        """Keep a payload beside the event that was appended last. Raises LookupError when there is no place for it."""
+        if type(body) is not bytes:
+            raise TypeError(f"{name} is of type {type(body).__name__}; a payload is bytes")
         if not self.lines or self.lines[-1][0] != run:
             raise LookupError(f"{name} belongs to no event of {run}: append the event first")
         _, seq, line, hash_, other, _ = self.lines[-1]

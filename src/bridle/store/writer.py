@@ -30,7 +30,7 @@ class Writer(Generic[T]):
     `commit` runs them inside one transaction; it fills `result` or `error` of each job, and raises when the whole
     batch is lost. A batch of one is committed in the loop's own thread, a larger one in the writer's, so that the
     loop goes on while the disk works; where `crowd` says that only one run is at work, it is committed at once. With
-    `inline` everything stays in the loop's thread: for memory, and for a simulation that wants the same order every
+    `inline` everything stays in the loop's thread: for a simulation that wants the same order every
     time.
     """
 

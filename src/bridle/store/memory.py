@@ -1,0 +1,177 @@
+"""The contract in plain dictionaries: what `:memory:` is, and what the stores on disk are compared with."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TypeVar
+
+from bridle.rules.budget import Account, Balance
+from bridle.rules.failure import ControlUnavailable
+from bridle.rules.health import WELL, Health
+from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId
+from bridle.rules.run import Phase, RunState
+from bridle.rules.switch import Switch
+from bridle.store import codec
+from bridle.store.base import Entry, Recorded, RunKey, RunLine, Transaction, UnknownRun
+from bridle.store.opening import in_memory
+from bridle.store.switches import SwitchBook
+from bridle.store.work import Line, Stored, Work
+
+T = TypeVar("T")
+MOST_OPEN = 1_000_000  # runs
+
+
+class SwitchesInMemory(SwitchBook):
+    """The switches of a store that only this process can reach: a small database, made when the first one is turned.
+
+    There is one worker, which has seen every change by the time that its command returns.
+    """
+
+    def __init__(self, states: Callable[[], list[RunState]]) -> None:
+        super().__init__(None, self._lent, self._lent)
+        self._states = states
+        self._db: sqlite3.Connection | None = None
+
+    @contextmanager
+    def _lent(self) -> Iterator[sqlite3.Connection]:
+        if self._db is None:
+            self._db = in_memory()
+        yield self._db
+
+    def now(self) -> tuple[Switch, ...]:
+        """Every switch that is on."""
+        return self.in_force(self._db) if self._db is not None else self.files()
+
+    def generation(self) -> int:
+        """The number of the newest change."""
+        return super().generation() if self._db is not None else 0
+
+    def join(self, worker: str, at: Millis) -> int:
+        """Nobody else is here."""
+        return self.generation()
+
+    def leave(self, worker: str) -> None:
+        """Nobody stays."""
+
+    def close(self) -> None:
+        """Forget them."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _open_states(self) -> list[RunState]:
+        return self._states()
+
+
+class MemoryStore:
+    """Keeps the contract of `bridle.store.base.Store` for as long as the process lives. For one event loop."""
+
+    def __init__(self) -> None:
+        self.crowd = 0
+        self._is_closed = False
+        self._runs: dict[RunId, Stored] = {}
+        self._lines: dict[RunId, list[Line]] = {}
+        self._keys: dict[tuple[TenantId, str], RunId] = {}
+        self._fingerprints: dict[tuple[TenantId, Digest], RunId] = {}
+        self._accounts: dict[Account, Balance] = {}
+        self._healths: dict[tuple[TenantId, str], Health] = {}
+        self._policies: dict[Digest, bytes] = {}
+        self._wishes: dict[RunId, str] = {}
+        self.switches = SwitchesInMemory(lambda: [line.state for line in self.runs(limit=MOST_OPEN, only_open=True)])
+
+    async def transact(self, fn: Callable[[Transaction], T]) -> T:
+        """Run `fn`; nothing of it stays when it raises."""
+        if self._is_closed:
+            raise ControlUnavailable("the store is closed")
+        work = Work(self)
+        result = fn(work)
+        for run, stored in work.runs.items():
+            self._runs[run] = stored if stored.key is None else self._numbered(stored, stored.key)
+        for line in work.lines:
+            self._lines.setdefault(line[0], []).append(line)
+        self._accounts.update(work.accounts)
+        self._healths.update(work.healths)
+        self._policies = {**work.policies, **self._policies} if work.policies else self._policies
+        return result
+
+    def _numbered(self, stored: Stored, key: RunKey) -> Stored:
+        state = stored.state
+        if state.run in self._runs or (key.key and (state.tenant, key.key) in self._keys):
+            raise ValueError(f"the run {state.run}, or one of the same key, was started before")
+        if key.key:
+            self._keys[state.tenant, key.key] = state.run
+        self._fingerprints[state.tenant, key.fingerprint] = state.run
+        return Stored(len(self._runs) + 1, state, stored.head, stored.salt)
+
+    # What is committed, as a transaction sees it
+
+    def load(self, run: RunId) -> Stored:
+        """A run; raises UnknownRun."""
+        if run not in self._runs:
+            raise UnknownRun(f"there is no run {run} in the store in memory; `bridle runs` lists them")
+        return self._runs[run]
+
+    def find(self, tenant: TenantId, key: RunKey) -> RunId | None:
+        """The newest run of a key, or of a fingerprint where there is no key."""
+        if key.key:
+            return self._keys.get((tenant, key.key))
+        return self._fingerprints.get((tenant, key.fingerprint))
+
+    def load_balance(self, account: Account) -> Balance:
+        """A shared account."""
+        return self._accounts.get(account) or Balance(0)
+
+    def load_health(self, tenant: TenantId, dependency: str) -> Health:
+        """The health of a dependency."""
+        return self._healths.get((tenant, dependency), WELL)
+
+    def load_switches(self) -> tuple[Switch, ...]:
+        """Every kill switch that is on."""
+        return self.switches.now()
+
+    # What anybody may read
+
+    def recorded(self, run: RunId) -> Recorded:
+        """A run as of the last commit; raises UnknownRun."""
+        stored = self.load(run)
+        return Recorded(stored.state, stored.head, stored.salt)
+
+    def journal(self, run: RunId, after: int = 0) -> list[Entry]:
+        """The events of a run, in order."""
+        self.load(run)
+        lines = islice(self._lines[run], after, None)
+        return [Entry(seq, codec.decode(body), body, hash_) for _, seq, body, hash_, _, _ in lines]
+
+    def payload(self, run: RunId, name: str) -> bytes | None:
+        """A payload, or None."""
+        return next((line[5] for line in self._lines.get(run, ()) if line[4] == name), None)
+
+    def runs(self, *, limit: int = 50, only_open: bool = False) -> list[RunLine]:
+        """The newest runs first."""
+        found = (stored.state for stored in reversed(self._runs.values()))
+        lines = (RunLine(state, state.stop.reason if state.stop else None, state.last_at) for state in found)
+        return list(islice((line for line in lines if not (only_open and line.state.phase is Phase.STOPPED)), limit))
+
+    def balances(self) -> dict[Account, Balance]:
+        """Every shared account; seats are not part of it."""
+        known = self._accounts.items()
+        return {a: Balance(0, b.settled, b.reserved) for a, b in known if a.unit != IN_FLIGHT}
+
+    def policy(self, digest: Digest) -> bytes | None:
+        """The canonical bytes of a policy."""
+        return self._policies.get(digest)
+
+    def ask_to_cancel(self, run: RunId, by: str, at: Millis) -> None:
+        """Leave a wish for who drives the run."""
+        self._wishes.setdefault(run, by)
+
+    def wishes(self) -> list[tuple[RunId, str]]:
+        """Runs that somebody asked to cancel."""
+        wished, self._wishes = list(self._wishes.items()), {}
+        return wished
+
+    async def close(self) -> None:
+        """Take nothing new."""
+        self._is_closed = True
+        self.switches.close()
