@@ -60,7 +60,7 @@ class BridlePeer(Contestant):
     """Bridle as a contestant."""
 
     name = "bridle"
-    imports = "import bridle"
+    imports = "from bridle import Bridle"  # the package alone fetches nothing
     is_durable = True
 
     def __init__(self) -> None:

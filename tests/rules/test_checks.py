@@ -33,6 +33,7 @@ from bridle.rules.names import (
 from bridle.rules.policy import KillLevel, Level, Limits, Policy, Window
 from bridle.rules.run import Phase, Progress, RunState, apply
 from bridle.rules.stop import StopReason
+from bridle.rules.switch import Scope, Switch
 from tests.rules.house import ALLOWED, MAIL, NOW, READ, SEARCH, VIDEO, model_call, started, tool_call
 from tests.rules.strategies import decisions
 
@@ -53,6 +54,7 @@ ILL = Health(failures=OPENS_AFTER, open_until=LATE)
 AGED = tuple(Progress(READ.name, Digest("a"), Digest("r"), turn) for turn in (-2, -1))
 SEAT = Account(Level.TENANT, "acme/kb.read", IN_FLIGHT, Window.NONE, 0)
 HOUSE = Account(Level.HOUSE, "", USD_NANO, Window.MINUTE, 0)
+SWITCHED = Scope()
 LAST = model_call(purpose=Purpose.FINALISE)
 
 
@@ -64,6 +66,16 @@ def having(used: Mapping[Unit, int], run: RunState = RUN) -> Snapshot:
 def halted(reason: StopReason) -> Snapshot:
     """A run that was halted."""
     return replace(ASKED, run=apply(RUN, RunHalted(IN, reason, {"limit": 1})))
+
+
+def on(level: KillLevel, scope: Scope = SWITCHED) -> tuple[Switch, ...]:
+    """A switch that ann has turned on."""
+    return (Switch(level, scope, "ann", "an incident", 1),)
+
+
+def said(level: KillLevel, scope: Scope = SWITCHED, **more: str) -> Mapping[str, str]:
+    """What is said of a call that it took away."""
+    return {"level": level.value, "scope": str(scope), "by": "ann", **more}
 
 
 @dataclass(frozen=True)
@@ -98,13 +110,20 @@ ROWS = [
         Deny(R.POLICY_DENIED, {"tool": "kb.read", "rule": "arguments", "error": "bad"})),
     Row("argument_rules", replace(SEEN, broken_rule="bad"),
         Deny(R.POLICY_DENIED, {"tool": "kb.read", "rule": "args", "error": "bad"})),
-    Row("kill_switch", replace(SEEN, switch=KillLevel.ALL), Halt(R.KILLED, {"level": "all"})),
-    Row("kill_switch", replace(ASKED, switch=KillLevel.ALL), Halt(R.KILLED, {"level": "all"}), model_call()),
-    Row("kill_switch", replace(SEEN, tool=VIDEO, switch=KillLevel.EXPENSIVE),
-        Deny(R.KILLED, {"level": "expensive", "tool": "video.make"}), tool_call(VIDEO)),
-    *(Row("kill_switch", replace(SEEN, tool=MAIL, switch=level, policy=Policy(ALLOWED, require_approval=False)),
-          Deny(R.KILLED, {"level": level, "tool": "mail.send"}), tool_call(MAIL))
-      for level in (KillLevel.WRITES, KillLevel.EXPENSIVE)),
+    Row("kill_switch", replace(SEEN, switches=on(KillLevel.ALL)), Halt(R.KILLED, said(KillLevel.ALL))),
+    Row("kill_switch", replace(ASKED, switches=on(KillLevel.ALL)), Halt(R.KILLED, said(KillLevel.ALL)), model_call()),
+    Row("kill_switch", replace(SEEN, tool=VIDEO, switches=on(KillLevel.EXPENSIVE)),
+        Deny(R.KILLED, said(KillLevel.EXPENSIVE, tool="video.make")), tool_call(VIDEO)),
+    *(Row("kill_switch", replace(SEEN, switches=on(KillLevel.ALL, scope)), Halt(R.KILLED, said(KillLevel.ALL, scope)))
+      for scope in (Scope("acme"), Scope(flow="research"), Scope("acme", "research"))),
+    *(Row("kill_switch", replace(SEEN, switches=on(KillLevel.ALL, scope)),
+          Deny(R.KILLED, said(KillLevel.ALL, scope, tool="kb.read")))
+      for scope in (Scope(tool="kb.read"), Scope("acme", "research", "kb.read"))),
+    Row("kill_switch", replace(ASKED, switches=on(KillLevel.ALL, Scope(tool="gpt"))),
+        Halt(R.KILLED, said(KillLevel.ALL, Scope(tool="gpt"), tool="gpt")), model_call()),
+    *(Row("kill_switch", replace(SEEN, tool=MAIL, switches=on(level), policy=Policy(ALLOWED, require_approval=False)),
+          Deny(R.KILLED, said(level, tool="mail.send")), tool_call(MAIL))
+      for level in (KillLevel.WRITES, KillLevel.EXPENSIVE, KillLevel.EGRESS)),
     Row("dependency_health", replace(SEEN, health=ILL), Deny(R.TOOL_UNAVAILABLE, {"tool": "kb.read", "until": LATE})),
     Row("dependency_health", replace(SEEN, health=Health(failures=OPENS_AFTER, probing_until=LATE)),
         Deny(R.TOOL_UNAVAILABLE, {"tool": "kb.read", "until": LATE})),
@@ -178,8 +197,14 @@ ORDER = [
             LAST,
             replace(halted(R.MAX_STEPS), run=replace(halted(R.MAX_STEPS).run, used={STEPS: 29}, finalise={STEPS: 1})),
         ),
-        (tool_call(), replace(SEEN, switch=KillLevel.EXPENSIVE)),
-        (tool_call(VIDEO), replace(SEEN, tool=VIDEO, switch=KillLevel.WRITES)),
+        (tool_call(), replace(SEEN, switches=on(KillLevel.EXPENSIVE))),
+        (tool_call(VIDEO), replace(SEEN, tool=VIDEO, switches=on(KillLevel.WRITES))),
+        (tool_call(VIDEO), replace(SEEN, tool=VIDEO, switches=on(KillLevel.EGRESS))),
+        (model_call(), replace(ASKED, switches=on(KillLevel.EGRESS))),
+        (model_call(), replace(ASKED, switches=on(KillLevel.EXPENSIVE))),
+        (tool_call(), replace(SEEN, switches=on(KillLevel.ALL, Scope("umbrella")))),
+        (tool_call(), replace(SEEN, switches=on(KillLevel.ALL, Scope("acme", "other")))),
+        (tool_call(), replace(SEEN, switches=on(KillLevel.ALL, Scope("acme", "research", "mail.send")))),
         (tool_call(VIDEO), replace(having({TOOL_CALLS: 11}), tool=VIDEO)),
         (tool_call(MAIL), replace(SEEN, tool=MAIL, policy=Policy(ALLOWED, require_approval=False))),
         (tool_call(), replace(SEEN, health=Health(failures=OPENS_AFTER, open_until=IN))),

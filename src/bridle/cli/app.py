@@ -6,7 +6,6 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import metadata
 from types import TracebackType
 
 from cyclopts import App, CycloptsError
@@ -28,6 +27,8 @@ COMMANDS = {
     "runs": ("runs", "List the newest runs."),
     "show": ("show", "Tell the story of one run."),
     "cancel": ("cancel", "End a run, whoever works on it."),
+    "kill": ("kill", "Take away writes, expensive calls, egress or everything, at once and in every process."),
+    "unkill": ("kill", "Give it back."),
     "doctor": ("doctor", "Look for what is wrong with the store, the policy and this machine."),
 }
 EPILOGUE = """Exit codes: 0 ok, 1 error, 2 notes of a policy or a finding of the doctor, 3 a run was stopped,
@@ -36,6 +37,8 @@ EPILOGUE = """Exit codes: 0 ok, 1 error, 2 notes of a policy or a finding of the
 
 def version() -> str:
     """The version that is installed."""
+    from importlib import metadata
+
     return metadata.version("bridle")
 
 

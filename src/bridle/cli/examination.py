@@ -86,6 +86,7 @@ def _store(path: Path, most: int, books: Books) -> Iterator[Finding]:
             known = ids(path, limit=most + 1)
             yield Finding("store", State.WELL, f"{path}: schema {SCHEMA}, {_number(len(known), most)}.")
             yield _writers(store, path)
+            yield _switches(store)
             yield from _journals(store, known[:most], books)
             if len(known) <= most:
                 yield _accounts(store, books, path)
@@ -116,6 +117,16 @@ def _writers(store: SqliteStore, path: Path) -> Finding:
     if living:
         return Finding("workers", State.WELL, f"{counted(len(living), 'worker')} may write it: {', '.join(living)}.")
     return Finding("workers", State.WELL, "No worker has it open now.")
+
+
+def _switches(store: SqliteStore) -> Finding:
+    on = [f"{switch.level} ({switch.scope}) by {switch.by}" for switch in store.switches.now()]
+    if not on:
+        return Finding("switch", State.WELL, "No kill switch is on.")
+    more = f", and {len(on) - MOST_NAMED} more" if len(on) > MOST_NAMED else ""
+    return Finding(
+        "switch", State.NOTE, f"{', '.join(on[:MOST_NAMED])}{more}.", "`bridle kill --list` has the reasons."
+    )
 
 
 def _journals(store: SqliteStore, runs: list[RunId], books: Books) -> Iterator[Finding]:

@@ -94,7 +94,7 @@ class Admission:
             broken_rule=proposal.broken_rule,
             unpriced=isinstance(proposal.wish, ModelWish)
             and (proposal.wish.ceiling is None or proposal.tool in self.overran),
-            switch=tx.switch(party.tenant),
+            switches=tx.switches(),
             health=tx.health(party.tenant, proposal.dependency),
             twin=self._twin(proposal, fresh) if self.attempt == 1 else None,
             balances={account: tx.balance(account, limit) for account, limit in drawn},
@@ -122,8 +122,9 @@ class Admission:
         is_unknown = isinstance(answer, Deny | Halt) and answer.detail.get("rule") == "unknown"
         if seen.policy.enforcement is Enforcement.ENFORCE or isinstance(answer, Admit | Reuse | Later):
             return answer
-        if isinstance(answer, Deny | Halt) and answer.reason in _NEVER_LET_PASS:
-            return answer
+        for objection in (answer, *decision.also):  # also where a refusal that would be let pass was the stronger one
+            if isinstance(objection, Deny | Halt) and objection.reason in _NEVER_LET_PASS:
+                return objection
         if seen.run.phase is not Phase.OPEN or seen.misfit or seen.unpriced or is_unknown:
             return answer
         return Admit({})
@@ -134,7 +135,7 @@ class Admission:
         """The decision, as events and reservations in the transaction that looked."""
         decided = decide(call, seen)
         answer = self._enforced(decided, seen)
-        also = tuple([_named(objection) for objection in decided.also])
+        also = tuple([_named(objection) for objection in decided.also if objection is not answer])
         match answer:
             case Admit():
                 passed = () if isinstance(decided.answer, Admit) else (_named(decided.answer), *also)
@@ -148,6 +149,8 @@ class Admission:
                 detail = {"tool": call.tool, "rule": rule}
                 self._refuse(tx, party, proposal, call, Deny(StopReason.POLICY_DENIED, detail), also)
             case Deny() | Halt():
+                if answer is not decided.answer and not isinstance(decided.answer, Admit):
+                    also = (_named(decided.answer), *also)  # the stronger one, which observe mode would have let pass
                 self._refuse(tx, party, proposal, call, answer, also)
         return answer
 

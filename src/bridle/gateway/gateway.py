@@ -27,6 +27,7 @@ from bridle.rules.names import CallId, RunId, ToolName
 from bridle.rules.policy import Level
 from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopNote, StopReason
+from bridle.rules.switch import Switch, against_call
 from bridle.store.base import Fenced, Store, Transaction
 
 log = logging.getLogger("bridle")
@@ -40,6 +41,7 @@ class Gateway:
         self.store = store
         self.toolbox = toolbox
         self.world = world
+        self.switches: tuple[Switch, ...] = ()  # as this process last saw them: for offers, never for decisions
         self._riding: dict[RunId, Live] = {}  # runs with settlements that wait for the next admission
         self._seats = Seats()
         self._overran: set[str] = set()  # models that took more than they declared, until this process ends
@@ -187,6 +189,13 @@ class Gateway:
         """Whether the tool is one of those that do not start when a run has to finish."""
         ruled = self.toolbox.under(live.policy, tool)
         return ruled is not None and ruled.tool.expensive
+
+    def is_off(self, live: Live, tool: ToolName) -> bool:
+        """Whether the kill switch takes the tool away, as far as this process knows."""
+        if not self.switches:
+            return False
+        ruled = self.toolbox.under(live.policy, tool)
+        return against_call(self.switches, live.tenant, live.name, tool, ruled.tool if ruled else None) is not None
 
     # Below: who waits, and for what
 

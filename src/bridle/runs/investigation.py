@@ -10,7 +10,7 @@ from bridle.runs.answer import NO_ANSWER, Answer, read_answer
 from bridle.runs.desk import Seat
 from bridle.runs.finding import Finding
 from bridle.runs.flow import Node
-from bridle.runs.pinned import FINISH_NOW, WRAP_UP, opening
+from bridle.runs.pinned import FINISH_NOW, note, opening
 from bridle.runs.run import Run
 
 TOOL_CALLS_OF_A_TURN = 64  # what a reply asks for beyond these is not even proposed
@@ -23,7 +23,7 @@ async def investigate(run: Run, node: Node, goal: str) -> Finding:
     seat, prompt, corrections = run.seat(node.model), opening(run, node, goal), CORRECTIONS
     while True:  # ends: every turn takes a step and a model call, and both have limits
         finishing = run.wraps_up
-        prompt = prompt.with_note(WRAP_UP if finishing else "")
+        prompt = prompt.with_note(note(run, node, finishing=finishing))
         outcome = await ask(run, seat, node, prompt, run.offered(node.tools, finishing=finishing))
         if isinstance(outcome, Refusal):
             return await exhausted(run, seat, node, prompt, outcome)

@@ -16,6 +16,13 @@ def opening(run: Run, node: Node, goal: str) -> Prompt:
     return Prompt(pinned(run, node)).with_message(Message(Role.USER, goal))
 
 
+def note(run: Run, node: Node, *, finishing: bool) -> str:
+    """What holds now and may not hold later: tools that are off, in one line, and that it is time to finish."""
+    off = run.off(node.tools)
+    lines = [f"Switched off for now: {', '.join(off)}. Do without; a call of it is refused."] if off else []
+    return "\n".join([*lines, WRAP_UP] if finishing else lines)
+
+
 def pinned(run: Run, node: Node) -> str:
     """The rules of this investigation in words; the gateway enforces them whether the model reads them or not."""
     limits = run.limits

@@ -149,11 +149,17 @@ class Run:
         return Stop(self._live.state.halt or note, partial)
 
     def offered(self, tools: tuple[ToolName, ...], *, finishing: bool = False) -> tuple[ToolOffer, ...]:
-        """Which of these a model is shown: the allowed ones, and nothing expensive when it is time to finish."""
-        shown = tools
+        """Which of these a model is shown: the allowed ones that are not off, and nothing expensive near the end."""
+        off = self.off(tools)
+        shown = tuple(tool for tool in tools if tool not in off) if off else tools
         if finishing:
-            shown = tuple(tool for tool in tools if not self._gateway.is_expensive(self._live, tool))
+            shown = tuple(tool for tool in shown if not self._gateway.is_expensive(self._live, tool))
         return self._gateway.toolbox.offers(self._live.node, shown)
+
+    def off(self, tools: tuple[ToolName, ...]) -> tuple[ToolName, ...]:
+        """Which of these are switched off now, and would be offered otherwise."""
+        gateway, live = self._gateway, self._live
+        return tuple([tool for tool in tools if gateway.is_off(live, tool) and live.node.allows(tool)])
 
     @property
     def limits(self) -> Limits:

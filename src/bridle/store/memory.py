@@ -1,6 +1,8 @@
 """The contract in plain dictionaries: what `:memory:` is, and what the stores on disk are compared with."""
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
@@ -8,14 +10,51 @@ from bridle.rules.budget import Account, Balance
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.health import WELL, Health
 from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId
-from bridle.rules.policy import KillLevel
 from bridle.rules.run import Phase, RunState
+from bridle.rules.switch import Switch
 from bridle.store import codec
 from bridle.store.base import Entry, Recorded, RunKey, RunLine, Transaction, UnknownRun
+from bridle.store.opening import in_memory
+from bridle.store.switches import SwitchBook
 from bridle.store.work import Line, Stored, Work
 
 T = TypeVar("T")
-_LEVELS = tuple(KillLevel)
+MOST_OPEN = 1_000_000  # runs
+
+
+class SwitchesInMemory(SwitchBook):
+    """The switches of a store that only this process can reach: a small database, made when the first one is turned.
+
+    There is one worker, which has seen every change by the time that its command returns.
+    """
+
+    def __init__(self, states: Callable[[], list[RunState]], living: Callable[[], list[str]]) -> None:
+        super().__init__(None, self._lent, self._lent, living)
+        self._states = states
+        self._db: sqlite3.Connection | None = None
+
+    @contextmanager
+    def _lent(self) -> Iterator[sqlite3.Connection]:
+        if self._db is None:
+            self._db = in_memory()
+        yield self._db
+
+    def now(self) -> tuple[Switch, ...]:
+        """Every switch that is on."""
+        return self.in_force(self._db) if self._db is not None else self.files()
+
+    def generation(self) -> int:
+        """The number of the newest change."""
+        return super().generation() if self._db is not None else 0
+
+    def close(self) -> None:
+        """Forget them."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _open_states(self) -> list[RunState]:
+        return self._states()
 
 
 class MemoryStore:
@@ -35,7 +74,7 @@ class MemoryStore:
         self._healths: dict[tuple[TenantId, str], Health] = {}
         self._policies: dict[Digest, bytes] = {}
         self._wishes: dict[RunId, str] = {}
-        self.switches: dict[str, str] = {}  # levels by tenant; the house's under ""
+        self.switches = SwitchesInMemory(lambda: self.orphans(MOST_OPEN), lambda: [self.worker] if self.worker else [])
 
     async def transact(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn`; nothing of it stays when it raises."""
@@ -99,11 +138,9 @@ class MemoryStore:
         """The health of a dependency."""
         return self._healths.get((tenant, dependency), WELL)
 
-    def load_switch(self, tenant: TenantId) -> KillLevel:
-        """The stronger of the house's level and the tenant's."""
-        if not self.switches:
-            return KillLevel.OFF
-        return max((codec.level_of(self.switches.get(of, "off")) for of in ("", tenant)), key=_LEVELS.index)
+    def load_switches(self) -> tuple[Switch, ...]:
+        """Every kill switch that is on."""
+        return self.switches.now()
 
     # What anybody may read
 
@@ -149,3 +186,4 @@ class MemoryStore:
     async def close(self) -> None:
         """Take nothing new."""
         self._is_closed = True
+        self.switches.close()
