@@ -10,7 +10,7 @@ NO_PACKAGES := bridle: the packages could not be installed (pip says why above).
 # run, <what is done>, <command>: one line when it works, the whole output when it does not
 run = @printf '%-12s %s\n' '$(1)' '$(2)'; out=$$($(2) </dev/null 2>&1) || { printf '%s\n' "$$out"; exit 1; }
 
-.PHONY: help demo test check bench storm storm-sabotage lock clean
+.PHONY: help demo test check bench world storm storm-sabotage lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -33,6 +33,10 @@ check: .venv/dev.stamp ## style, types, floors, tidiness
 
 bench: bench/.venv/peers.stamp ## the figures of the README, measured against peers on this machine
 	@PYTHONPATH=src:. bench/.venv/bin/python bench/run.py $(BENCH_ARGS)
+
+world: bench/.venv/peers.stamp ## what bridle and its peers do when things go wrong, into docs/peers_in_the_same_world.md
+	@PYTHONPATH=src:. bench/.venv/bin/python -m bench.world.report \
+		--markdown docs/peers_in_the_same_world.md --json docs/peers_in_the_same_world.json $(WORLD_ARGS)
 
 storm: .venv/dev.stamp ## 100,000 runs on a bad day, every promise checked against what the world saw (STORM_ARGS=--help)
 	@$(BIN)/python -m bench.storm $(STORM_ARGS)

@@ -24,6 +24,7 @@ FAR = 1_000
 NEAR = 10
 BLOCK = 10  # tool turns
 BLOCKS = 11
+PATIENCE = 60.0  # seconds
 _numbers = count()
 
 
@@ -138,22 +139,12 @@ async def far_against_near(contestant: Contestant) -> float:
     return median(ratios)
 
 
-def db_bytes(path: Path) -> int:
-    """Weigh a closed SQLite file after a truncating checkpoint, what is left of its log included."""
-    with closing(sqlite3.connect(path)) as db:
-        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    assert not busy, f"{path.name} is still in use"
-    log = path.with_name(path.name + "-wal")
-    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
-
-
 async def bytes_of_run(contestant: Contestant, folder: Path, turns: int) -> int:
     """Weigh a fresh store that holds one run of so many tool turns."""
     await contestant.open(folder)
     await contestant.one_run(fresh_key(), turns)
     await contestant.close()
-    assert contestant.db_path is not None
-    return db_bytes(contestant.db_path)
+    return contestant.kept_bytes()
 
 
 def commit_us(folder: Path) -> float:
@@ -227,9 +218,18 @@ def import_cost(imports: str) -> dict[str, float]:
 async def interleaved(
     rounds: int, names: Sequence[str], take: Callable[[str], Awaitable[float]]
 ) -> dict[str, list[float]]:
-    """Take one sample of everyone a round, in turn, the order reversed in every second round."""
+    """Take one sample of everyone a round, in turn, the order reversed in every second round.
+
+    Whoever needed longer than PATIENCE for a sample is not asked for another.
+    """
     samples: dict[str, list[float]] = {name: [] for name in names}
+    impatient_with: set[str] = set()
     for number in range(rounds):
         for name in names if number % 2 == 0 else reversed(names):
+            if name in impatient_with:
+                continue
+            start = time.monotonic()
             samples[name].append(await take(name))
+            if time.monotonic() - start > PATIENCE:
+                impatient_with.add(name)
     return samples

@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -14,12 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from bench import measure
+from bench import measure, postgres
 from bench.peers import ROSTER, contestant
 from bench.rows import LINES, MEASUREMENTS, Arena, Samples
 
 RESULTS = Path(__file__).parent / "results"
 US = "bridle"
+ON_A_SERVER = "DBOS on Postgres"
 
 
 def options() -> argparse.Namespace:
@@ -33,20 +35,22 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def present(names: Sequence[str]) -> dict[str, str]:
-    """Name those who do the work as it is told, with their versions; a stub does not count."""
+async def present(names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Name those who do the work as it is told, with their versions, and those who cannot, with the reason."""
     versions: dict[str, str] = {}
+    absent: dict[str, str] = {}
     for name in names:
         who = contestant(name)
-        try:
-            await who.open(None)
-        except NotImplementedError as missing:
-            print(f"{name} takes no part: {missing}", file=sys.stderr)
-            continue
-        await measure.warm_up(who)
-        await who.close()
+        with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
+            try:
+                await who.open(None if who.is_in_memory else Path(folder))
+            except NotImplementedError as missing:
+                absent[name] = str(missing)
+                continue
+            await measure.warm_up(who)
+            await who.close()
         versions[name] = who.version
-    return versions
+    return versions, absent
 
 
 def machine() -> dict[str, str | float]:
@@ -111,13 +115,18 @@ async def main() -> None:
     """Measure, print, keep."""
     asked = options()
     where = machine()
-    versions = await present([name for name in ROSTER if name not in asked.without])
-    lines = await take(asked.only or list(MEASUREMENTS), list(versions), asked.quick, asked.markdown)
+    names = [name for name in ROSTER if name not in asked.without]
+    with postgres.server_for(ON_A_SERVER in names):
+        versions, absent = await present(names)
+        lines = await take(asked.only or list(MEASUREMENTS), list(versions), asked.quick, asked.markdown)
     print(table(lines, versions), footnote(where, versions, asked.quick), sep="\n\n")
+    for name, why in absent.items():
+        print(f"\n{name} takes no part: {why}.")
     if asked.json:
-        kept = {**where, "versions": versions, "is_quick": asked.quick, "samples": lines}
+        kept = {**where, "versions": versions, "absent": absent, "is_quick": asked.quick, "samples": lines}
         asked.json.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped, too
     asyncio.run(main())

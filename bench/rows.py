@@ -86,10 +86,12 @@ class Arena:
     names: Sequence[str]
     is_quick: bool
     durable_names: list[str] = field(init=False)
+    memory_names: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Find out who can be opened on a folder."""
+        """Find out who can be opened on a folder, and who without one."""
         object.__setattr__(self, "durable_names", [name for name in self.names if contestant(name).is_durable])
+        object.__setattr__(self, "memory_names", [name for name in self.names if contestant(name).is_in_memory])
 
     def rounds(self, full: int, quick: int) -> int:
         """Choose the number of rounds."""
@@ -97,7 +99,7 @@ class Arena:
 
     def who(self, durable: bool) -> Sequence[str]:
         """Name those who take part in a row."""
-        return self.durable_names if durable else self.names
+        return self.durable_names if durable else self.memory_names
 
     @asynccontextmanager
     async def opened(self, name: str, durable: bool) -> AsyncIterator[Contestant]:
@@ -116,8 +118,16 @@ async def _steady(arena: Arena, durable: bool, rounds: int, take: Callable[[Cont
     async with AsyncExitStack() as stack:
         opened: dict[str, Contestant] = {}
         for name in arena.who(durable):
-            opened[name] = await stack.enter_async_context(arena.opened(name, durable))
-        return await measure.interleaved(rounds, list(opened), lambda name: take(opened[name]))
+            if not contestant(name).is_alone:
+                opened[name] = await stack.enter_async_context(arena.opened(name, durable))
+
+        async def sample(name: str) -> float:
+            if name in opened:
+                return await take(opened[name])
+            async with arena.opened(name, durable) as who:
+                return await take(who)
+
+        return await measure.interleaved(rounds, arena.who(durable), sample)
 
 
 async def at_once(arena: Arena) -> dict[str, Samples]:

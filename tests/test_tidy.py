@@ -23,7 +23,8 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "manager", "core", "m
 # (module, function): why it may catch everything and go on (who ends with a bare `raise` does not go on)
 CATCHES_EVERYTHING = {
     ("src/bridle/rules/checks.py", "decide"): "an objection that cannot be evaluated is an objection",
-    ("src/bridle/bridle.py", "_sweep"): "the sweeper outlives one bad run",
+    ("src/bridle/runs/sweeper.py", "sweep"): "the sweeper outlives one bad run",
+    ("src/bridle/runs/switchboard.py", "watch"): "the watch outlives one bad look; admissions do not ask it",
     ("src/bridle/gateway/gateway.py", "settle_all"): "the trouble of one run is not its neighbours'",
     ("src/bridle/gateway/judge.py", "judge"): "an output may run code of its own while it is read",
     ("src/bridle/runs/runner.py", "suspend"): "whatever it was, the caller is told how his run ended",
@@ -49,6 +50,7 @@ LAZY = {
     "ruamel": "only to read a policy file",
     "cyclopts": "only for the command line",
     "rich": "only for the terminal",
+    "importlib": "its metadata takes 40 ms, and only for the version",
 }
 # where our own rooms may be imported late: these wire the house, and must start fast
 LATE_WIRING = ("src/bridle/__init__.py", "src/bridle/bridle.py", "src/bridle/cli/")

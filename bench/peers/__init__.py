@@ -9,6 +9,10 @@ ROSTER = {
     "LangGraph": ("bench.peers.langgraph_peer", "LangGraph"),
     "LangGraph, functional API": ("bench.peers.langgraph_peer", "FunctionalLangGraph"),
     "LangGraph, plain nodes, no checkpointer": ("bench.peers.langgraph_peer", "BareLangGraph"),
+    "OpenAI Agents": ("bench.peers.openai_agents_peer", "OpenAIAgents"),
+    "Pydantic AI": ("bench.peers.pydantic_ai_peer", "PydanticAI"),
+    "DBOS on SQLite": ("bench.peers.dbos_peer", "DBOSOnSQLite"),
+    "DBOS on Postgres": ("bench.peers.dbos_peer", "DBOSOnPostgres"),
     "hand-written loop": ("bench.peers.floor", "Floor"),
 }
 

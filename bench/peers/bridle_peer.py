@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from bench.contestant import Contestant
 from bench.work import TOOL, TOOL_DOES, OnCall, Proposal, Worlds, key_in, task_of
 from bridle import Bridle, Flow
 from bridle.rules.names import Millis
@@ -55,11 +56,11 @@ class WorldsModel:
         """Nothing to close."""
 
 
-class BridlePeer:
+class BridlePeer(Contestant):
     """Bridle as a contestant."""
 
     name = "bridle"
-    imports = "import bridle"
+    imports = "from bridle import Bridle"  # the package alone fetches nothing
     is_durable = True
 
     def __init__(self) -> None:

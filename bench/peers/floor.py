@@ -5,6 +5,7 @@ import json
 import sqlite3
 from pathlib import Path
 
+from bench.contestant import Contestant
 from bench.work import OnCall, Proposal, Worlds, key_in, task_of
 
 SCHEMA = """
@@ -67,7 +68,7 @@ async def _tool(worlds: Worlds, request: Message) -> Message:
     return {"role": "tool", "call_id": call["id"], "content": await worlds.lookup(**call["args"])}
 
 
-class Floor:
+class Floor(Contestant):
     """The hand-written loop as a contestant."""
 
     name = "hand-written loop"

@@ -11,6 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import MessagesState
 
+from bench.contestant import Contestant
 from bench.peers.langgraph_shapes import Saver, functional, plain_nodes, tutorial
 from bench.work import OnCall, Worlds, task_of
 
@@ -28,7 +29,7 @@ from langgraph.func import entrypoint, task
 """
 
 
-class LangGraph:
+class LangGraph(Contestant):
     """LangGraph as its tutorials show it: AsyncSqliteSaver with durability "sync", or InMemorySaver."""
 
     name = "LangGraph"

@@ -1,7 +1,6 @@
 """The house: opens a policy and a store, declares tools, runs flows, attaches foreign agents; it alone wires."""
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
@@ -34,23 +33,23 @@ from bridle.runs.charter import Charter, RunRequest
 from bridle.runs.ended import Ended
 from bridle.runs.flow import Flow
 from bridle.runs.recovery import Recovery
-from bridle.runs.result import RunResult, read_result, spent_by
+from bridle.runs.result import RunResult, not_started, read_result, spent_by
 from bridle.runs.run import Run
 from bridle.runs.runner import Runner
-from bridle.runs.signals import RunIsOpen
-from bridle.store.base import Store, UnknownRun
+from bridle.runs.signals import NotStarted, RunIsOpen
+from bridle.runs.sweeper import sweep
+from bridle.runs.switchboard import KillSwitch, Switchboard
+from bridle.store.base import Store
 from bridle.store.memory import MemoryStore
 from bridle.store.opening import path_of
 from bridle.store.sqlite import SqliteStore
 
-log = logging.getLogger("bridle")
 F = TypeVar("F", bound=Callable[..., object])
 DEFAULT_STORE = "sqlite:///.bridle/bridle.db"
-SWEEP_SECONDS = 0.5  # how often settlements that ride, wishes of other processes and lost runs are looked after
 CANCEL_SECONDS = 10  # how long another process may take to end a run
 
 
-class Bridle(BlockingTwins):
+class Bridle(BlockingTwins, KillSwitch):
     """One house under one policy, on one store. `async with Bridle("bridle.yaml") as b` opens and closes it.
 
     `policy` is a path, a mapping, a Policy, or None, which denies every tool; `store` is "sqlite:///path", ":memory:",
@@ -81,7 +80,7 @@ class Bridle(BlockingTwins):
         self._working: dict[RunId, asyncio.Task[RunResult]] = {}
         self._lives: dict[RunId, Live] = {}
         self._cancelling: set[RunId] = set()
-        self._sweeper: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._resuming = asyncio.Lock()  # a run that nobody works on is taken up by one request, however many ask
         super().__init__()
 
@@ -141,8 +140,12 @@ class Bridle(BlockingTwins):
         self._gateway = Gateway(self._store, self.toolbox, self._world)
         self._runner = Runner(self._gateway, self._desk)
         self._recovery = Recovery(self._gateway, self._runner, self._charter, self._flows, self._lives, self._start)
+        lives = self._lives.values
+        self._board = Switchboard(self._store, self._gateway, self._world, lives, self.policy.kill_level)
+        await self._board.look()
         await self._recovery.recover()
-        self._sweeper = asyncio.create_task(self._sweep())
+        works = (sweep(self._recovery, self.cancel), self._board.watch())
+        self._tasks = [asyncio.create_task(work) for work in works]
 
     async def close(self, drain: float = 0) -> None:
         """Settle what rides, let go of the store, and cancel what still runs.
@@ -155,17 +158,15 @@ class Bridle(BlockingTwins):
             await asyncio.wait(self._working.values(), timeout=drain)
         for live in self._lives.values():
             live.is_handed_over = drain > 0 and live.loop == "flow"
-        if self._sweeper is not None:
-            self._sweeper.cancel()
         working = tuple(self._working.values())
-        for task in working:
+        for task in (*self._tasks, *working):
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
         with suppress(ControlUnavailable):  # recovery settles it at the next start
             await self._gateway.settle_all()
         await self._desk.aclose()
         await self._store.close()
-        self._store = self._gateway = self._runner = self._sweeper = None
+        self._store = self._gateway = self._runner = self._board = None
 
     @property
     def store(self) -> Store:
@@ -199,8 +200,8 @@ class Bridle(BlockingTwins):
         """Run a flow to its end; a stop is a result, never an exception.
 
         `given` is the input: a state of the flow's type, or data that makes one. The same `key` is the same run, for
-        ever; without one, the same request joins a run that is open. Raises BadFlow, and ControlUnavailable when the
-        run cannot even be started.
+        ever; without one, the same request joins a run that is open. Where the kill switch lets none start, the result
+        is `killed` and its id is empty. Raises BadFlow, and ControlUnavailable when the run cannot even be started.
         """
         self.register(flow)
         await self.open()
@@ -212,7 +213,10 @@ class Bridle(BlockingTwins):
             return await self._rejected(opening, problem)
         opening = replace(opening, finalise=runner.reserve(flow, policy))
         entry = runner.entry(flow, flow.steps[flow.start], policy, state)
-        opened = await journey.open_run(self.store, self._world, opening, entry)
+        try:
+            opened = await journey.open_run(self.store, self._world, opening, entry)
+        except NotStarted as refused:
+            return not_started(refused.note)
         if isinstance(opened, RunState):
             return await self._joined(opened)
         return await self._led(self._start(opened, flow, state), opened.run)
@@ -276,7 +280,10 @@ class Bridle(BlockingTwins):
         return await (asyncio.shield(task) if task is not None else self._recovery.wait_for(earlier.run))
 
     async def _rejected(self, opening: journey.Opening, problem: str) -> RunResult:
-        opened = await journey.open_run(self.store, self._world, opening, None)
+        try:
+            opened = await journey.open_run(self.store, self._world, opening, None)
+        except NotStarted as refused:
+            return not_started(refused.note)
         if isinstance(opened, RunState):
             return await self._joined(opened)
         note = StopNote(StopReason.INPUT_REJECTED, {"error": problem})
@@ -288,8 +295,8 @@ class Bridle(BlockingTwins):
     ) -> Attachment:
         """A run for somebody else's loop: `async with b.attach(agent="support", task="...") as run`.
 
-        A run of this key that waits for a person is taken up again: calls that it made answer from the journal.
-        Raises RunIsOpen when a run of this key is open, and BridleError when one has ended.
+        A run of this key that waits for a person is taken up again: calls that it made answer from the journal. Raises
+        RunIsOpen when one of this key is open, NotStarted under a kill switch, and BridleError when it has ended.
         """
 
         async def opened() -> tuple[Live, Run]:
@@ -372,20 +379,6 @@ class Bridle(BlockingTwins):
     def progress(self) -> list[RunState]:
         """The runs that this process works on, as they stand."""
         return [live.state for live in self._lives.values()]
-
-    # Recovering
-
-    async def _sweep(self) -> None:
-        while True:  # ends: cancelled when the house closes
-            await asyncio.sleep(SWEEP_SECONDS)
-            try:
-                await self.gateway.settle_all()
-                for run, by in self.store.wishes():
-                    with suppress(UnknownRun):  # a wish for a run that is not here is no harm
-                        await self.cancel(run, by)
-                await self._recovery.recover()
-            except Exception:  # the sweeper outlives one bad run; runs find out at their next admission
-                log.exception("sweep_failed")
 
 
 def _policy(given: str | Path | Mapping[str, object] | Policy | None) -> Policy:

@@ -120,11 +120,14 @@ def test_a_check_that_cannot_be_evaluated_is_a_refusal() -> None:
             raise ValueError("not a level")
 
         async with b.attach(agent="a") as run:
+            await b.kill("writes", by="ann", because="an incident")
             assert isinstance(b.store, MemoryStore)
-            b.store.switches[""] = "perhaps"
+            with b.store.switches._writing() as db:
+                db.execute("UPDATE switches SET level = 'perhaps'")
             with pytest.raises(Exception, match="perhaps"):
                 await asking(run, "kb.read doc=1")
-            b.store.switches.clear()
+            with b.store.switches._writing() as db:
+                db.execute("DELETE FROM switches")
             with pytest.raises(ValueError, match="not a level"):
                 await b.store.transact(damage)
         assert calls.made == []

@@ -11,7 +11,6 @@ from bridle.rules.events import CallAdmitted, CallInDoubt, CallResolved
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import TenantId, ToolName
 from bridle.rules.policy import Limits
-from bridle.store.memory import MemoryStore
 from bridle.testing.virtual_time import VirtualLoop
 from tests.gateway.far_end import (
     CLASSES,
@@ -139,8 +138,7 @@ def test_a_kill_between_two_attempts_keeps_the_second_from_starting(level: str) 
     async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> object:
         async def turned() -> None:
             await at(loop, 9.9)
-            assert isinstance(b.store, MemoryStore)
-            b.store.switches[""] = level
+            await b.kill(level, by="ann", because="an incident")
 
         return (await asyncio.gather(single(b, loop, far), turned()))[0]
 

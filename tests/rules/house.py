@@ -46,9 +46,10 @@ from bridle.rules.names import (
     UsdNanos,
     tool_unit,
 )
-from bridle.rules.policy import KillLevel, Level, LimitsPatch, Policy, Window
+from bridle.rules.policy import Level, LimitsPatch, Policy, Window
 from bridle.rules.run import Phase, RunState, ending
 from bridle.rules.stop import StopNote, StopReason
+from bridle.rules.switch import Switch
 from bridle.rules.tool import ReuseScope, Tool
 
 NOW = Millis(1_700_000_000_000)  # 2023-11-14 22:13:20 UTC
@@ -104,7 +105,7 @@ class House:
         self.tools: Mapping[ToolName, Tool] = {tool.name: tool for tool in tools}
         self.now = NOW
         self.turn = 0
-        self.switch = KillLevel.OFF
+        self.switches: tuple[Switch, ...] = ()
         self.health: Health = WELL
         self.balances: dict[Account, Balance] = {}
         self.drawn: dict[CallId, tuple[Account, ...]] = {}
@@ -140,7 +141,7 @@ class House:
             run=self.run,
             policy=self.policy,
             tool=tool,
-            switch=self.switch,
+            switches=self.switches,
             health=self.health,
             twin=self.fresh.get((call.tool, call.args)) if reusable else None,
             balances=self.accounts(call),
@@ -225,7 +226,7 @@ class House:
 
     def enter(self, step: str, limits: LimitsPatch | None = None, finalise: Amounts | None = None) -> bool:
         """Move to a step; whether the rules let the run."""
-        halt = may_enter(self.run, self.policy.limits, self.now)
+        halt = may_enter(self.run, self.policy.limits, self.now, self.switches)
         if halt is not None:
             if self.run.phase is Phase.OPEN:
                 self.write(RunHalted(self.now, halt.reason, halt.detail))

@@ -46,6 +46,7 @@ from bridle.rules.policy import (
 )
 from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopReason
+from bridle.rules.switch import Scope, Switch
 from bridle.rules.tool import ReuseScope, Tool, ToolRule
 from tests.rules.house import ALLOWED, NOW, TOOLS, House, model_call, started, tool_call
 
@@ -139,6 +140,19 @@ CALLS = st.one_of(
     ),
     st.builds(model_call, st.integers(0, 200), st.integers(0, 200), st.integers(0, 3_000), st.sampled_from(Purpose)),
 )
+SWITCHES = st.builds(
+    Switch,
+    st.sampled_from(KillLevel),
+    st.builds(
+        Scope,
+        st.sampled_from(["", "", "acme", "umbrella"]),
+        st.sampled_from(["", "", "research", "other"]),
+        st.sampled_from(["", "", *(tool.name for tool in TOOLS), "gpt"]),
+    ),
+    st.sampled_from(["ann", "bob"]),
+    st.just("an incident"),
+    st.integers(1, 9),
+)
 HEALTHS = st.builds(
     Health,
     failures=st.sampled_from([0, 0, 0, 4, 5]),
@@ -185,7 +199,7 @@ def decisions(draw: st.DrawFn) -> tuple[Call, Snapshot]:
         misfit=draw(st.sampled_from(["", "", "", "is no object"])),
         broken_rule=draw(st.sampled_from(["", "", "", "is too long"])),
         unpriced=draw(st.booleans()),
-        switch=draw(st.sampled_from([KillLevel.OFF, KillLevel.OFF, *KillLevel])),
+        switches=draw(st.just(()) | st.lists(SWITCHES, max_size=3).map(tuple)),
         health=draw(HEALTHS),
         tenant=draw(HEALTHS),
         twin=draw(st.none() | st.just(CallId("c1"))),

@@ -37,7 +37,7 @@ from bridle.rules.names import (
     Unit,
     tool_unit,
 )
-from bridle.rules.policy import KillLevel, Level, Window
+from bridle.rules.policy import Level, Window
 from bridle.rules.run import Phase
 from bridle.rules.stop import StopReason
 from tests.rules.house import House, model_call
@@ -98,7 +98,7 @@ def last_word_fits(house: House) -> None:
         return  # test_checks.py has this case
     hold = {unit: held for unit, held in run.finalise.items() if unit != ACTIVE_MS}
     call = replace(model_call(purpose=Purpose.FINALISE), hold=hold)
-    assert decide(call, replace(house.sees(call), balances={}, switch=KillLevel.OFF)).answer == Admit(hold)
+    assert decide(call, replace(house.sees(call), balances={}, switches=())).answer == Admit(hold)
 
 
 @given(houses(), STORIES)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from bridle.rules.budget import Account, Balance
 from bridle.rules.call import Call, Purpose
-from bridle.rules.checks import CHECKS, Check, Snapshot, decide, may_enter, wraps_up
+from bridle.rules.checks import CHECKS, Check, Snapshot, decide
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
 from bridle.rules.effect import Claim, Intent, IntentStatus
-from bridle.rules.events import RunHalted, RunResumed, RunStopped, StepEntered
+from bridle.rules.events import RunHalted, RunStopped, StepEntered
 from bridle.rules.fold import apply
 from bridle.rules.health import OPENS_AFTER, Health, Rung
 from bridle.rules.names import (
@@ -31,12 +31,12 @@ from bridle.rules.names import (
     RunId,
     TenantId,
     Unit,
-    UsdNanos,
     tool_unit,
 )
-from bridle.rules.policy import KillLevel, Level, Limits, Policy, Window
+from bridle.rules.policy import KillLevel, Level, Policy, Window
 from bridle.rules.run import Phase, Progress, RunState
 from bridle.rules.stop import StopReason
+from bridle.rules.switch import Scope, Switch
 from tests.rules.house import ALLOWED, MAIL, NOW, READ, SEARCH, VIDEO, model_call, started, tool_call
 from tests.rules.strategies import decisions
 
@@ -59,6 +59,7 @@ STRAINED = Health(held=Rung.READS_ONLY, held_until=LATE)
 AGED = tuple(Progress(READ.name, Digest("a"), Digest("r"), turn) for turn in (-2, -1))
 SEAT = Account(Level.TENANT, "acme/kb.read", IN_FLIGHT, Window.NONE, 0)
 HOUSE = Account(Level.HOUSE, "", USD_NANO, Window.MINUTE, 0)
+SWITCHED = Scope()
 LAST = model_call(purpose=Purpose.FINALISE)
 
 
@@ -80,6 +81,16 @@ def writing(status: IntentStatus, *, same_args: bool = True) -> Snapshot:
     """A write that needs no approval, and what stands under its key."""
     claim = Claim(replace(EARLIER, status=status), same_args)
     return replace(SEEN, tool=MAIL, claim=claim, policy=Policy(ALLOWED, require_approval=False))
+
+
+def on(level: KillLevel, scope: Scope = SWITCHED) -> tuple[Switch, ...]:
+    """A switch that ann has turned on."""
+    return (Switch(level, scope, "ann", "an incident", 1),)
+
+
+def said(level: KillLevel, scope: Scope = SWITCHED, **more: str) -> Mapping[str, str]:
+    """What is said of a call that it took away."""
+    return {"level": level.value, "scope": str(scope), "by": "ann", **more}
 
 
 @dataclass(frozen=True)
@@ -114,13 +125,20 @@ ROWS = [
         Deny(R.POLICY_DENIED, {"tool": "kb.read", "rule": "arguments", "error": "bad"})),
     Row("argument_rules", replace(SEEN, broken_rule="bad"),
         Deny(R.POLICY_DENIED, {"tool": "kb.read", "rule": "args", "error": "bad"})),
-    Row("kill_switch", replace(SEEN, switch=KillLevel.ALL), Halt(R.KILLED, {"level": "all"})),
-    Row("kill_switch", replace(ASKED, switch=KillLevel.ALL), Halt(R.KILLED, {"level": "all"}), model_call()),
-    Row("kill_switch", replace(SEEN, tool=VIDEO, switch=KillLevel.EXPENSIVE),
-        Deny(R.KILLED, {"level": "expensive", "tool": "video.make"}), tool_call(VIDEO)),
-    *(Row("kill_switch", replace(SEEN, tool=MAIL, switch=level, policy=Policy(ALLOWED, require_approval=False)),
-          Deny(R.KILLED, {"level": level, "tool": "mail.send"}), tool_call(MAIL))
-      for level in (KillLevel.WRITES, KillLevel.EXPENSIVE)),
+    Row("kill_switch", replace(SEEN, switches=on(KillLevel.ALL)), Halt(R.KILLED, said(KillLevel.ALL))),
+    Row("kill_switch", replace(ASKED, switches=on(KillLevel.ALL)), Halt(R.KILLED, said(KillLevel.ALL)), model_call()),
+    Row("kill_switch", replace(SEEN, tool=VIDEO, switches=on(KillLevel.EXPENSIVE)),
+        Deny(R.KILLED, said(KillLevel.EXPENSIVE, tool="video.make")), tool_call(VIDEO)),
+    *(Row("kill_switch", replace(SEEN, switches=on(KillLevel.ALL, scope)), Halt(R.KILLED, said(KillLevel.ALL, scope)))
+      for scope in (Scope("acme"), Scope(flow="research"), Scope("acme", "research"))),
+    *(Row("kill_switch", replace(SEEN, switches=on(KillLevel.ALL, scope)),
+          Deny(R.KILLED, said(KillLevel.ALL, scope, tool="kb.read")))
+      for scope in (Scope(tool="kb.read"), Scope("acme", "research", "kb.read"))),
+    Row("kill_switch", replace(ASKED, switches=on(KillLevel.ALL, Scope(tool="gpt"))),
+        Halt(R.KILLED, said(KillLevel.ALL, Scope(tool="gpt"), tool="gpt")), model_call()),
+    *(Row("kill_switch", replace(SEEN, tool=MAIL, switches=on(level), policy=Policy(ALLOWED, require_approval=False)),
+          Deny(R.KILLED, said(level, tool="mail.send")), tool_call(MAIL))
+      for level in (KillLevel.WRITES, KillLevel.EXPENSIVE, KillLevel.EGRESS)),
     Row("dependency_health", replace(SEEN, health=ILL), Deny(R.TOOL_UNAVAILABLE, {"tool": "kb.read", "until": LATE})),
     Row("dependency_health", replace(SEEN, health=Health(failures=OPENS_AFTER, probing_until=LATE)),
         Deny(R.TOOL_UNAVAILABLE, {"tool": "kb.read", "until": LATE})),
@@ -206,8 +224,14 @@ ORDER = [
             LAST,
             replace(halted(R.MAX_STEPS), run=replace(halted(R.MAX_STEPS).run, used={STEPS: 29}, finalise={STEPS: 1})),
         ),
-        (tool_call(), replace(SEEN, switch=KillLevel.EXPENSIVE)),
-        (tool_call(VIDEO), replace(SEEN, tool=VIDEO, switch=KillLevel.WRITES)),
+        (tool_call(), replace(SEEN, switches=on(KillLevel.EXPENSIVE))),
+        (tool_call(VIDEO), replace(SEEN, tool=VIDEO, switches=on(KillLevel.WRITES))),
+        (tool_call(VIDEO), replace(SEEN, tool=VIDEO, switches=on(KillLevel.EGRESS))),
+        (model_call(), replace(ASKED, switches=on(KillLevel.EGRESS))),
+        (model_call(), replace(ASKED, switches=on(KillLevel.EXPENSIVE))),
+        (tool_call(), replace(SEEN, switches=on(KillLevel.ALL, Scope("umbrella")))),
+        (tool_call(), replace(SEEN, switches=on(KillLevel.ALL, Scope("acme", "other")))),
+        (tool_call(), replace(SEEN, switches=on(KillLevel.ALL, Scope("acme", "research", "mail.send")))),
         (tool_call(VIDEO), replace(having({TOOL_CALLS: 11}), tool=VIDEO)),
         (tool_call(MAIL), replace(SEEN, tool=MAIL, policy=Policy(ALLOWED, require_approval=False))),
         (tool_call(), replace(SEEN, health=Health(failures=OPENS_AFTER, open_until=IN))),
@@ -228,8 +252,8 @@ def test_a_reuse_holds_nothing_so_that_an_empty_budget_does_not_stop_it() -> Non
 def test_a_receipt_holds_nothing_and_waits_for_nobody() -> None:
     seen = replace(writing(IntentStatus.CONFIRMED), run=having({TOOL_CALLS: 15}).run, policy=Policy(ALLOWED))
     assert decide(tool_call(MAIL), seen) == Decision(Reuse(CallId("c9"), RunId("r-0")))
-    assert decide(tool_call(MAIL), replace(seen, switch=KillLevel.WRITES)).answer == Deny(
-        R.KILLED, {"level": "writes", "tool": "mail.send"}
+    assert decide(tool_call(MAIL), replace(seen, switches=on(KillLevel.WRITES))).answer == Deny(
+        R.KILLED, said(KillLevel.WRITES, tool="mail.send")
     )
 
 
@@ -309,84 +333,3 @@ def test_an_answer_is_an_admission_exactly_when_no_check_objects(given_: tuple[C
     decision = decide(call, seen)
     assert isinstance(decision.answer, Admit) == (not objections)
     assert len(decision.also) == max(len(objections) - 1, 0)
-
-
-@pytest.mark.parametrize(
-    ("used", "now", "wraps"),
-    [
-        ({}, IN, False),
-        ({STEPS: 23}, IN, False),
-        ({STEPS: 24}, IN, True),
-        ({MODEL_CALLS: 24}, IN, True),
-        ({TOOL_CALLS: 11}, IN, False),
-        ({TOOL_CALLS: 12}, IN, True),
-        ({TOKENS_IN: 200_000, TOKENS_OUT: 199_999}, IN, False),
-        ({TOKENS_IN: 200_000, TOKENS_OUT: 200_000}, IN, True),
-        ({USD_NANO: 799_999_999}, IN, False),
-        ({USD_NANO: 800_000_000}, IN, True),
-        ({}, NOW + 71_999, False),
-        ({}, NOW + 72_000, True),
-    ],
-)
-def test_a_run_wraps_up_at_80_percent_of_any_limit(used: dict[Unit, int], now: int, wraps: bool) -> None:
-    assert wraps_up(replace(RUN, used=used), POLICY.limits, Millis(now)) is wraps
-
-
-def test_a_run_that_was_away_for_an_hour_does_not_wrap_up_for_it() -> None:
-    back = apply(RUN, RunResumed(Millis(NOW + 3_610_000), 2, Millis(3_600_000)))
-    assert not wraps_up(back, POLICY.limits, back.last_at)
-
-
-def test_a_finalise_call_that_is_larger_than_its_reserve_does_not_overshoot_the_step() -> None:
-    full = replace(NODE, used={TOKENS_IN: 80}, before={}, node_finalise={TOKENS_IN: 10})
-    assert not isinstance(decide(LAST, replace(ASKED, run=full)).answer, Admit)
-
-
-def test_the_last_word_of_a_run_is_not_held_against_the_step_it_was_halted_in() -> None:
-    full = replace(NODE, used={TOKENS_IN: 90}, before={}, finalise={TOKENS_IN: 100, TOKENS_OUT: 50})
-    seen = replace(ASKED, run=apply(full, RunHalted(IN, R.MAX_USD)))
-    assert decide(LAST, seen) == Decision(Admit(LAST.hold))
-
-
-def test_a_hold_of_output_tokens_alone_is_held_against_the_limit_too() -> None:
-    call = replace(model_call(), hold={MODEL_CALLS: 1, TOKENS_OUT: 500_001})
-    assert not isinstance(decide(call, ASKED).answer, Admit)
-
-
-def test_an_empty_account_is_said_before_a_limit_of_the_run() -> None:
-    both = replace(having({USD_NANO: 10**9}), tool=SEARCH, balances={HOUSE: Balance(0)})
-    answer = decide(tool_call(SEARCH), both).answer
-    assert isinstance(answer, Halt)
-    assert answer.reason is R.ACCOUNT_BUDGET
-
-
-@pytest.mark.parametrize(
-    ("run", "now", "halt"),
-    [
-        (RUN, IN, None),
-        (replace(RUN, used={STEPS: 29}), IN, None),
-        (replace(RUN, used={STEPS: 30}), IN, Halt(R.MAX_STEPS, {"limit": 30, "used": 30})),
-        (replace(RUN, used={STEPS: 29}, finalise={STEPS: 1}), IN, Halt(R.MAX_STEPS, {"limit": 30, "used": 30})),
-        (RUN, LATE - 1, None),
-        (RUN, LATE, Halt(R.MAX_SECONDS, {"limit": 90, "used": 90})),
-        (replace(RUN, finalise={ACTIVE_MS: 5_000}), LATE - 5_000, Halt(R.MAX_SECONDS, {"limit": 90, "used": 85})),
-        (halted(R.MAX_USD).run, IN, Halt(R.MAX_USD, {"limit": 1})),
-        (apply(RUN, RunStopped(IN, R.OK)), IN, Halt(R.OK)),
-    ],
-)
-def test_a_step_is_entered_by_an_open_run_in_time_with_a_step_left(run: RunState, now: int, halt: Halt | None) -> None:
-    assert may_enter(run, POLICY.limits, Millis(now)) == halt
-
-
-@given(decisions(), st.integers(1, 12))
-def test_a_larger_hold_is_never_admitted_where_a_smaller_one_is_not(given_: tuple[Call, Snapshot], more: int) -> None:
-    call, seen = given_
-    larger = replace(call, hold={unit: held + more for unit, held in call.hold.items()})
-    if isinstance(decide(larger, seen).answer, Admit):
-        assert isinstance(decide(call, seen).answer, Admit)
-
-
-def test_a_smaller_limit_of_money_is_a_smaller_limit() -> None:
-    poor = replace(SEEN, tool=SEARCH, policy=Policy(ALLOWED, limits=Limits(max_usd=UsdNanos(1_999))))
-    answer = decide(tool_call(SEARCH), poor).answer
-    assert answer == Halt(R.MAX_USD, {"limit": "$0.000001999", "used": "$0.00", "wanted": "$0.000002"})

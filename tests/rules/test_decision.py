@@ -21,6 +21,7 @@ from bridle.rules.names import (
 from bridle.rules.policy import Cap, KillLevel, Level, Limits, Policy, Window
 from bridle.rules.run import Phase
 from bridle.rules.stop import StopNote, StopReason
+from bridle.rules.switch import Switch
 from tests.rules.house import ALLOWED, NOW, READ, House, model_call, tool_call
 
 RESERVE: Amounts = {MODEL_CALLS: 1, STEPS: 1, TOKENS_IN: 100, TOKENS_OUT: 50, ACTIVE_MS: 5_000}
@@ -56,7 +57,7 @@ def happened(house: House, said: str) -> str:
             house.resume(int(rest[0].removeprefix("away=").removesuffix("s")) * 1_000)
             return "resumed"
         case "kill":
-            house.switch = KillLevel(rest[0])
+            house.switches = () if rest[0] == "off" else (Switch(KillLevel(rest[0])),)
             return "killed"
         case "settle":
             house.settle(next(iter(house.run.open_calls)))

@@ -83,7 +83,9 @@ SAID: dict[str, tuple[Detail, str]] = {
     ),
     "cancelled": ({}, "The run was cancelled."),
     "superseded": ({"by": "r-2"}, "Another run took over (r-2)."),
-    "killed": ({"level": "writes"}, "The kill switch is on (writes)."),
+    "killed": (
+        {"level": "writes", "scope": "tenant acme", "by": "ann"}, "The kill switch is on (writes, tenant acme).",
+    ),
     "worker_lost": ({}, "The process that ran this died, and its loop was not bridle's to resume."),
     "run_expired": ({}, "The run waited for too long."),
     "credentials_invalid": ({"tool": "kb.read", "error": "401"}, "The credentials for kb.read were not accepted: 401."),

@@ -107,7 +107,7 @@ async def test_a_run_is_cancelled_by_the_worker_that_drives_it(place: Place) -> 
 
 async def test_a_worker_that_does_not_cancel_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bridle.bridle.CANCEL_SECONDS", 0.05)
-    monkeypatch.setattr("bridle.bridle.SWEEP_SECONDS", 60)
+    monkeypatch.setattr("bridle.runs.sweeper.SWEEP_SECONDS", 60)
     async with place.worker() as one, place.worker() as other:
         running = asyncio.create_task(one.run(FLOW, {}, key="k"))
         await place.reading.wait()
@@ -121,7 +121,7 @@ async def test_a_worker_that_does_not_cancel_is_named(place: Place, monkeypatch:
 async def test_what_a_worker_lost_sight_of_is_taken_up_by_its_sweeper(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridle.bridle.SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr("bridle.runs.sweeper.SWEEP_SECONDS", 0.01)
     async with place.worker() as b:
         run = await lost(b, place)
         place.gate.set()

@@ -15,7 +15,7 @@ from bridle.rules.failure import ControlUnavailable
 from bridle.rules.fold import fold
 from bridle.rules.health import WELL, Health
 from bridle.rules.names import IN_FLIGHT, USD_NANO, CallId, Digest, Millis, RunId, TenantId
-from bridle.rules.policy import KillLevel, Level, Window
+from bridle.rules.policy import Level, Window
 from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopReason
 from bridle.store.base import Fenced, RunKey, Store, Transaction, UnknownRun
@@ -336,7 +336,7 @@ class StoreContract(IntentsContract):
         assert store.wishes() == []
 
     async def test_the_switch_is_off_until_somebody_turns_it(self, store: Store) -> None:
-        assert await store.transact(lambda tx: tx.switch(TENANT)) is KillLevel.OFF
+        assert await store.transact(lambda tx: tx.switches()) == ()
 
     async def test_the_newest_runs_are_listed_first_and_open_ones_can_be_asked_for(self, store: Store) -> None:
         for number in range(5):

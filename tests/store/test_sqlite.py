@@ -3,6 +3,8 @@
 import asyncio
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -11,15 +13,27 @@ import pytest
 from bridle.rules.budget import Account, Balance
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.health import Health
-from bridle.rules.names import IN_FLIGHT, Digest, RunId, TenantId
+from bridle.rules.names import IN_FLIGHT, Digest, RunId
 from bridle.rules.policy import KillLevel, Level, Window
+from bridle.rules.switch import Scope
 from bridle.store import sqlite
 from bridle.store.base import Transaction
 from bridle.store.chain import verify
 from bridle.store.codec import BadRow
 from bridle.store.sqlite import SCHEMA, SqliteStore, StoreUnusable
+from bridle.store.switches import Wish
 from tests.store.contract import adding, beginning, intact, keeping, money, rows
 from tests.store.journals import T0, TENANT, admitted, begin
+
+LOOKS = """
+import asyncio
+import sys
+from pathlib import Path
+from bridle.store.sqlite import SqliteStore
+store = SqliteStore(Path(sys.argv[1]), read_only=True)
+store.runs()
+asyncio.run(store.close())
+"""
 
 
 @pytest.fixture
@@ -95,20 +109,35 @@ async def test_wishes_can_be_left_and_found_while_batches_are_committed(store: S
     await reader.close()
 
 
-async def test_the_stronger_of_the_switches_of_the_house_and_of_the_tenant_holds(
+async def test_a_switch_that_another_process_turned_is_read_by_the_next_transaction(
     store: SqliteStore, path: Path
 ) -> None:
-    async def level(tenant: TenantId) -> KillLevel:
-        return await store.transact(lambda tx: tx.switch(tenant))
+    async def on() -> list[tuple[str, str]]:
+        return [(one.level, str(one.scope)) for one in await store.transact(lambda tx: tx.switches())]
 
-    change(path, "INSERT INTO switches VALUES ('acme', 'expensive')")
-    assert (await level(TENANT), await level(TenantId("umbrella"))) == (KillLevel.EXPENSIVE, KillLevel.OFF)
-    change(path, "INSERT INTO switches VALUES ('', 'writes')")
-    assert (await level(TENANT), await level(TenantId("umbrella"))) == (KillLevel.EXPENSIVE, KillLevel.WRITES)
-    change(path, "UPDATE switches SET level = 'all' WHERE tenant = ''")
-    assert (await level(TENANT), await level(TenantId("umbrella"))) == (KillLevel.ALL, KillLevel.ALL)
-    change(path, "DELETE FROM switches")
-    assert await level(TENANT) is KillLevel.OFF
+    other = SqliteStore(path, read_only=True)
+    ann, bob = (Wish(name, "an incident", "root", T0) for name in ("ann", "bob"))
+    assert await on() == []
+    other.switches.kill(KillLevel.EXPENSIVE, Scope("acme"), ann)
+    assert await on() == [("expensive", "tenant acme")]
+    other.switches.kill(KillLevel.ALL, Scope(), bob)
+    assert sorted(await on()) == [("all", "house"), ("expensive", "tenant acme")]
+    other.switches.unkill(None, Scope(), ann)
+    assert await on() == [("expensive", "tenant acme")]
+    await other.close()
+
+
+async def test_a_wish_that_is_granted_lets_go_of_no_lock_so_that_who_looks_deletes_no_journal_in_use(
+    store: SqliteStore, path: Path
+) -> None:
+    store.ask_to_cancel(RunId("r1"), "ann", T0)
+    assert store.wishes() == [("r1", "ann")]
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", LOOKS, str(path)], check=True)
+    assert path.with_name(path.name + "-wal").exists(), "the last one out deletes it, and this one was not the last"
+    await store.transact(beginning("r2"))
+    reader = SqliteStore(path, read_only=True)
+    assert [line.state.run for line in reader.runs()] == ["r2"]
+    await reader.close()
 
 
 # What is no store
@@ -208,7 +237,7 @@ async def test_a_damaged_row_is_named_in_a_sentence(
     [
         "UPDATE runs SET state = X'5B5D'",
         "UPDATE health SET body = X'5B317D'",
-        "INSERT INTO switches VALUES ('acme', 'perhaps')",
+        "INSERT INTO switches VALUES ('acme', '', '', 'perhaps', 1, 'ann', 'why', 0)",
     ],
 )
 async def test_a_transaction_that_meets_a_damaged_row_fails_alone(path: Path, damage: str) -> None:
@@ -221,7 +250,7 @@ async def test_a_transaction_that_meets_a_damaged_row_fails_alone(path: Path, da
     store.crowd = 2
 
     def look(tx: Transaction) -> object:
-        return tx.recorded(RunId("r1")), tx.health(TENANT, "kb"), tx.switch(TENANT)
+        return tx.recorded(RunId("r1")), tx.health(TENANT, "kb"), tx.switches()
 
     jobs: list[Callable[[Transaction], object]] = [beginning("r2"), look, beginning("r3")]
     found = await asyncio.gather(*(store.transact(job) for job in jobs), return_exceptions=True)

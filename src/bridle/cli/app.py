@@ -6,7 +6,6 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import metadata
 from types import TracebackType
 
 from cyclopts import App, CycloptsError
@@ -30,6 +29,8 @@ COMMANDS = {
     "cancel": ("cancel", "End a run, whoever works on it."),
     "doubts": ("doubts", "List the writes of which nobody knows whether they took effect."),
     "resolve": ("doubts", "Say whether a write in doubt took effect."),
+    "kill": ("kill", "Take away writes, expensive calls, egress or everything, at once and in every process."),
+    "unkill": ("kill", "Give it back."),
     "doctor": ("doctor", "Look for what is wrong with the store, the policy and this machine."),
 }
 EPILOGUE = """Exit codes: 0 ok, 1 error, 2 notes of a policy or a finding of the doctor, 3 a run was stopped,
@@ -38,6 +39,8 @@ EPILOGUE = """Exit codes: 0 ok, 1 error, 2 notes of a policy or a finding of the
 
 def version() -> str:
     """The version that is installed."""
+    from importlib import metadata
+
     return metadata.version("bridle")
 
 

@@ -10,8 +10,9 @@ from cyclopts import Parameter
 from bridle.bridle import Bridle
 from bridle.cli.exits import ERROR, OK
 from bridle.cli.outcome import heading
-from bridle.cli.place import meant, now, option_for, path_of, reading
+from bridle.cli.place import meant, reading
 from bridle.cli.screen import ERR, OUT, bad, dim, duration
+from bridle.cli.where import now, option_for, path_of
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.names import RunId
 from bridle.rules.stop import StopNote

@@ -18,9 +18,9 @@ from bridle.bundled import folder
 from bridle.cli import ask
 from bridle.cli.exits import OK, Failed
 from bridle.cli.outcome import advice, heading, spent, words
-from bridle.cli.place import option_for, path_of, place_of
 from bridle.cli.screen import OUT, Screen, Span, bold, counted, dim, doubtful, duration, good
 from bridle.cli.timeline import Timeline
+from bridle.cli.where import option_for, path_of, place_of
 from bridle.config import load_policy
 from bridle.gateway.world import World
 from bridle.models.port import Model

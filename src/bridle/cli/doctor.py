@@ -6,8 +6,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bridle.cli.exits import FOUND, OK, Failed
-from bridle.cli.place import path_of
 from bridle.cli.screen import OUT, Span, bad, bold, dim, doubtful, good
+from bridle.cli.where import path_of
 
 MOST_RUNS = 100_000
 

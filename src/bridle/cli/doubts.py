@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bridle.cli.exits import FOUND, OK, Failed
-from bridle.cli.place import meant, now, option_for, path_of, reading
+from bridle.cli.place import meant, reading
 from bridle.cli.screen import OUT, Span, ago, bold, counted, cut, dim
+from bridle.cli.where import now, option_for, path_of
 from bridle.gateway.intents import Finding
 from bridle.gateway.resolution import resolve as write_down
 from bridle.rules.effect import Intent

@@ -88,6 +88,7 @@ def _store(path: Path, most: int, books: Books) -> Iterator[Finding]:
             yield Finding("store", State.WELL, f"{path}: schema {SCHEMA}, {_number(len(known), most)}.")
             yield _writers(store, path)
             yield from _doubts(store)
+            yield _switches(store)
             yield from _journals(store, known[:most], books)
             if len(known) <= most:
                 yield _accounts(store, books, path)
@@ -125,6 +126,16 @@ def _doubts(store: SqliteStore) -> Iterator[Finding]:
     if found:
         text = f"{counted(len(found), 'write')} may have taken effect, and nobody knows."
         yield Finding("doubts", State.NOTE, text, "`bridle doubts` lists them, `bridle resolve` settles them.")
+
+
+def _switches(store: SqliteStore) -> Finding:
+    on = [f"{switch.level} ({switch.scope}) by {switch.by}" for switch in store.switches.now()]
+    if not on:
+        return Finding("switch", State.WELL, "No kill switch is on.")
+    more = f", and {len(on) - MOST_NAMED} more" if len(on) > MOST_NAMED else ""
+    return Finding(
+        "switch", State.NOTE, f"{', '.join(on[:MOST_NAMED])}{more}.", "`bridle kill --list` has the reasons."
+    )
 
 
 def _journals(store: SqliteStore, runs: list[RunId], books: Books) -> Iterator[Finding]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bridle.bridle import Bridle
-from bridle.cli.place import now
 from bridle.cli.screen import Screen, cut, dim, duration
 from bridle.cli.timeline import Timeline
+from bridle.cli.where import now
 from bridle.rules.names import (
     MILLIS_PER_SECOND,
     MODEL_CALLS,
@@ -85,6 +85,8 @@ class Watch:
         if work.cancelled() or work.exception() is not None:
             return
         run = work.result().run_id
+        if not run:
+            return  # the kill switch let none start
         self._last = self._b.store.recorded(run).state
         if self._last.started_at >= self._since:
             timeline = self._timeline(run)

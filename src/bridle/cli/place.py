@@ -1,49 +1,22 @@
-"""Where the store is, and which run somebody means."""
+"""The store, open to look at, and which run somebody means."""
 
 import asyncio
-import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
 from bridle.cli.exits import Failed
-from bridle.rules.names import Millis, RunId
+from bridle.rules.names import RunId
 from bridle.store.base import UnknownRun
 from bridle.store.opening import for_reading
 from bridle.store.sqlite import SqliteStore
 
-DEFAULT = "sqlite:///.bridle/bridle.db"
 MOST_NAMED = 5  # runs that a message names
 MOST_LOOKED_AT = 10_000
-_PREFIX = "sqlite:///"
 _IDS = "SELECT run FROM runs WHERE run >= ? AND run < ? ORDER BY no DESC LIMIT ?"
 _LAST = "\U0010ffff"  # sorts after every id
-
-
-def place_of(store: str | None) -> str:
-    """The store that is meant, as `Bridle` takes it: the option, BRIDLE_STORE, or ./.bridle. A path may stand alone."""
-    given = store or os.environ.get("BRIDLE_STORE") or DEFAULT
-    if given == ":memory:" or given.startswith(_PREFIX):
-        return given
-    if "://" in given:
-        raise Failed(f"{given!r} is no store: write a path, or sqlite:///path")
-    return _PREFIX + given
-
-
-def path_of(store: str | None) -> Path:
-    """The file of the store. A store in memory has none."""
-    place = place_of(store)
-    if place == ":memory:":
-        raise Failed("a store in memory ends with its process; name a file with --store")
-    return Path(place.removeprefix(_PREFIX))
-
-
-def option_for(store: str | None) -> str:
-    """How the same store is named in a next command; empty where it is found without an option."""
-    return f" --store {store}" if store else ""
 
 
 @contextmanager
@@ -90,8 +63,3 @@ def meant(store: SqliteStore, text: str) -> RunId:
     near = get_close_matches(text, ids(store.path), n=1, cutoff=0.7)
     hint = f"; did you mean {near[0]}?" if near else "; `bridle runs` lists them"
     raise Failed(f"there is no run {text} in {store.path}{hint}")
-
-
-def now() -> Millis:
-    """Unix milliseconds."""
-    return Millis(time.time_ns() // 1_000_000)

@@ -20,8 +20,8 @@ from bridle.cli.application import application
 from bridle.cli.exits import INTERRUPTED, Failed, of_a_run
 from bridle.cli.live import Watch
 from bridle.cli.outcome import told
-from bridle.cli.place import now, place_of
 from bridle.cli.screen import ERR, OUT, dim
+from bridle.cli.where import now, place_of
 from bridle.rules.names import RunId
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
@@ -162,7 +162,7 @@ async def _carried(request: Request, stopping: "Stopping", *, as_json: bool) -> 
         cancelled.cancel()
         result = await work
         await shown
-        is_earlier = b.store.recorded(RunId(result.run_id)).state.started_at < started
+        is_earlier = bool(result.run_id) and b.store.recorded(RunId(result.run_id)).state.started_at < started
         place = b.store.path if isinstance(b.store, SqliteStore) else None
     code = INTERRUPTED if stopping.by else of_a_run(result.status)
     if of.docs is not None:
@@ -237,7 +237,7 @@ def _tell(result: RunResult, place: Path | None, *, is_earlier: bool, as_json: b
     if is_earlier:
         ERR.line(dim("the same was asked before: this is that run"))
     told(OUT, result)
-    if place is not None:
+    if place is not None and result.run_id:
         is_usual = place_of(None) == place_of(str(place))
         option = "" if is_usual else f" --store {place}"
         OUT.line(dim(f"  bridle show {result.run_id}{option}"))

@@ -5,8 +5,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bridle.cli.exits import OK, Failed
-from bridle.cli.place import now, option_for, path_of, reading
+from bridle.cli.place import reading
 from bridle.cli.screen import OUT, Span, ago, bad, bold, dim, doubtful, duration, good
+from bridle.cli.where import now, option_for, path_of
 from bridle.rules.names import TOOL_CALLS, USD_NANO, Millis, show_usd
 from bridle.rules.run import Phase
 from bridle.rules.stop import Status, StopNote

@@ -5,9 +5,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bridle.cli.exits import OK, Failed
-from bridle.cli.place import meant, now, option_for, path_of, reading
+from bridle.cli.place import meant, reading
 from bridle.cli.screen import OUT
 from bridle.cli.story import as_document, read_story, tell
+from bridle.cli.where import now, option_for, path_of
 
 
 def show(

@@ -111,7 +111,7 @@ class Admission:
             proposal.misfit,
             proposal.broken_rule,
             isinstance(proposal.wish, ModelWish) and (proposal.wish.ceiling is None or proposal.tool in self.overran),
-            tx.switch(party.tenant),
+            tx.switches(),
             health,
             proposal.needs_approval,
             Consent(proposal.binding, state.question(proposal.binding)) if proposal.binding else None,
@@ -158,9 +158,10 @@ class Admission:
             return answer
         if isinstance(answer, Reuse | Later):
             return answer
+        for objection in (answer, *decision.also):  # also where a refusal that would be let pass was the stronger one
+            if isinstance(objection, Deny | Halt) and objection.reason in _NEVER_LET_PASS:
+                return objection
         is_unknown = isinstance(answer, Deny | Halt) and answer.detail.get("rule") == "unknown"
-        if isinstance(answer, Deny | Halt) and answer.reason in _NEVER_LET_PASS:
-            return answer
         taken = meant(seen.claim) if seen.claim is not None else None
         if taken is not None:
             return taken  # nothing lets a write take effect twice
@@ -174,7 +175,7 @@ class Admission:
         """The decision, as events and reservations in the transaction that looked."""
         decided = decide(call, seen)
         answer = self._enforced(decided, seen)
-        also = tuple(map(_named, decided.also))
+        also = tuple([_named(objection) for objection in decided.also if objection is not answer])
         match answer:
             case Admit():
                 passed = () if isinstance(decided.answer, Admit) else (_named(decided.answer), *also)
@@ -192,6 +193,8 @@ class Admission:
             case Hold():
                 self._ask(tx, party, proposal, call, seen)
             case Deny() | Halt():
+                if answer is not decided.answer and not isinstance(decided.answer, Admit):
+                    also = (_named(decided.answer), *also)  # the stronger one, which observe mode would have let pass
                 self._refuse(tx, party, proposal, call, answer, also)
         return answer
 

@@ -22,9 +22,9 @@ from bridle.rules.effect import Intent, IntentStatus
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.health import Health
 from bridle.rules.names import Millis
-from bridle.rules.policy import KillLevel
 from bridle.rules.run import RunState
 from bridle.rules.stop import StopReason
+from bridle.rules.switch import against_run
 from bridle.rules.tool import Idempotency
 from bridle.store.base import Store, Transaction
 from bridle.store.chain import keyed
@@ -124,7 +124,7 @@ async def asked(door: Door, live: Live, doubt: Doubt) -> Outcome:
     """What the far end says of the key; a person has to look when it cannot be asked, or does not know in time."""
     probe = doubt.ruled.declared.probe
     for _ in range(ASKS if probe is not None else 0):
-        if await door.store.transact(lambda tx: tx.switch(live.tenant)) is KillLevel.ALL:
+        if await door.store.transact(lambda tx: against_run(tx.switches(), live.tenant, live.name)) is not None:
             break
         now = door.world.now()  # a "no" is as old as its question
         said = await _probed(door, live, doubt)

@@ -30,6 +30,7 @@ from bridle.rules.names import CallId, Millis, RunId, ToolName
 from bridle.rules.policy import Enforcement, Level
 from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopNote
+from bridle.rules.switch import Switch, against_call
 from bridle.store.base import Fenced, Store, Transaction
 
 log = logging.getLogger("bridle")
@@ -43,6 +44,7 @@ class Gateway:
         self.store = store
         self.toolbox = toolbox
         self.world = world
+        self.switches: tuple[Switch, ...] = ()  # as this process last saw them: for offers, never for decisions
         self._riding: dict[RunId, Live] = {}  # runs with settlements that wait for the next admission
         self._seats = Seats()
         self._overran: set[str] = set()  # models that took more than they declared, until this process ends
@@ -213,17 +215,23 @@ class Gateway:
         return ruled is not None and ruled.tool.expensive
 
     def off(self, live: Live, tools: Sequence[ToolName]) -> dict[ToolName, Millis]:
-        """Which of these tools are taken away for now, and until when; 0 where nobody knows."""
+        """Which of these tools are taken away for now, and until when; 0 where nobody knows.
+
+        By the kill switch as this process has seen it last: it is a hint, and every admission looks for itself.
+        """
         found: dict[ToolName, Millis] = {}
-        if live.node.enforcement is Enforcement.OBSERVE:
-            return found
+        observes = live.node.enforcement is Enforcement.OBSERVE
         now, tenant = self.world.now(), self.store.health(live.tenant, TENANT)
         for name in tools:
             ruled = self.toolbox.under(live.policy, name)
-            if ruled is not None and live.node.allows(name):
-                until = off_until(ruled.tool, self.store.health(live.tenant, ruled.tool.depends_on), tenant, now)
-                if until is not None:
-                    found[name] = until
+            if ruled is None or not live.node.allows(name):
+                continue
+            if self.switches and against_call(self.switches, live.tenant, live.name, name, ruled.tool) is not None:
+                found[name] = Millis(0)
+                continue
+            until = off_until(ruled.tool, self.store.health(live.tenant, ruled.tool.depends_on), tenant, now)
+            if until is not None and not observes:
+                found[name] = until
         return found
 
     # Below: who waits, and for what

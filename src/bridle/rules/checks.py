@@ -28,9 +28,10 @@ from bridle.rules.names import (
     show_usd,
     tool_unit,
 )
-from bridle.rules.policy import KillLevel, Level, Limits, LimitsPatch, Policy
+from bridle.rules.policy import Level, Limits, LimitsPatch, Policy
 from bridle.rules.run import RETRIES_OF_A_RUN, Phase, RunState
 from bridle.rules.stop import STOPS, Detail, Precedence, StopReason
+from bridle.rules.switch import Switch, against_call, against_run
 from bridle.rules.tool import Tool
 
 WRAPS_UP_AT = (4, 5)  # of any limit: from here on a run is told to finish
@@ -47,7 +48,7 @@ class Snapshot:
     misfit: str = ""  # what the tool's schema has against the arguments
     broken_rule: str = ""  # what the policy's `args` rule has against them
     unpriced: bool = False
-    switch: KillLevel = KillLevel.OFF
+    switches: tuple[Switch, ...] = ()  # all that are on
     health: Health = WELL
     asks: bool = False  # the policy's rule for this tool wants a person to see these arguments
     consent: Consent | None = None  # what stands of a person's answer
@@ -117,15 +118,16 @@ def argument_rules(call: Call, seen: Snapshot) -> Objection | None:
 
 
 def kill_switch(call: Call, seen: Snapshot) -> Objection | None:
-    """`all` halts the run; a smaller level takes away the calls it names."""
-    level = seen.switch
-    if level is KillLevel.ALL:
-        return Halt(StopReason.KILLED, {"level": level})
-    writes = seen.tool is not None and seen.tool.effect is Effect.WRITE
-    expensive = seen.tool is not None and seen.tool.expensive
-    if (writes and level is not KillLevel.OFF) or (expensive and level is KillLevel.EXPENSIVE):
-        return Deny(StopReason.KILLED, {"level": level, "tool": call.tool})
-    return None
+    """`all` halts the run; a smaller level, or one that names a tool, takes calls away. A model has no other way."""
+    if not seen.switches:
+        return None
+    switch = against_call(seen.switches, seen.run.tenant, seen.run.name, call.tool, seen.tool)
+    if switch is None:
+        return None
+    if switch.halts:
+        return Halt(StopReason.KILLED, switch.detail)
+    detail = {**switch.detail, "tool": call.tool}
+    return Halt(StopReason.KILLED, detail) if call.kind is CallKind.MODEL else Deny(StopReason.KILLED, detail)
 
 
 def dependency_health(call: Call, seen: Snapshot) -> Objection | None:
@@ -347,11 +349,14 @@ def wraps_up(run: RunState, limits: Limits, now: Millis) -> bool:
     return tokens * whole >= limits.max_tokens * part or lasted * whole >= given * part
 
 
-def may_enter(run: RunState, limits: Limits, now: Millis) -> Halt | None:
-    """Whether a flow may enter another step: the run is open, in time, and has a step left."""
+def may_enter(run: RunState, limits: Limits, now: Millis, switches: tuple[Switch, ...] = ()) -> Halt | None:
+    """Whether a flow may enter another step: the run is open, not switched off, in time, and has a step left."""
     ending = run.stop or run.halt
     if ending is not None:
         return Halt(ending.reason, ending.detail)
+    switch = against_run(switches, run.tenant, run.name)
+    if switch is not None:
+        return Halt(StopReason.KILLED, switch.detail)
     if now >= run.work_until:
         return Halt(StopReason.MAX_SECONDS, out_of_time(run, limits, now))
     used = run.committed(STEPS)

@@ -42,11 +42,11 @@ class Window(StrEnum):
 
 
 class KillLevel(StrEnum):
-    """What the kill switch takes away; each level includes the ones before it."""
+    """What the kill switch takes away: writes < expensive < all, and beside `expensive`, writes < egress < all."""
 
-    OFF = "off"
     WRITES = "writes"
     EXPENSIVE = "expensive"
+    EGRESS = "egress"
     ALL = "all"
 
 

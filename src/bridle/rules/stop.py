@@ -190,7 +190,8 @@ STOPS: Mapping[StopReason, StopRow] = MappingProxyType({
     ),
     StopReason.KILLED: _row(
         Status.STOPPED, Retry.HUMAN, 423, "whoever set the switch",
-        "The kill switch is on ({level}).", "Ask whoever set it; nothing starts until it is off.", Precedence.KILLED,
+        "The kill switch is on ({level}, {scope}).", "Ask {by}, who set it; nothing of it starts until it is off.",
+        Precedence.KILLED,
     ),
     StopReason.WORKER_LOST: _row(
         Status.FAILED, Retry.LATER, 424, "operator",

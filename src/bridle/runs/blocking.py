@@ -140,6 +140,7 @@ class BlockingTwins:
     def __init__(self) -> None:
         self._thread: LoopThread | None = None
         self._starting = threading.Lock()
+        super().__init__()
 
     def run_blocking(
         self: "House", flow: Flow, given: object = None, /, *, tenant: str = "default", by: str = "local",

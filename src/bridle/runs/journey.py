@@ -43,6 +43,8 @@ from bridle.rules.policy import LimitsPatch, Narrowing, Policy
 from bridle.rules.run import Phase, RunState, ending
 from bridle.rules.stop import Retry, Status, StopNote, StopReason
 from bridle.rules.strict_json import BadJson
+from bridle.rules.switch import against_run
+from bridle.runs.signals import NotStarted
 from bridle.store.base import Fenced, RunKey, Store, Transaction
 from bridle.store.chain import keyed
 
@@ -79,7 +81,10 @@ class Opening:
 
 
 async def open_run(store: Store, world: World, opening: Opening, entry: StepEntry | None) -> Live | RunState:
-    """Start a run, and enter its first step, in one transaction; or the run that this request joins."""
+    """Start a run, and enter its first step, in one transaction; or the run that this request joins.
+
+    Raises NotStarted when the kill switch lets none start.
+    """
     now, salt = world.now(), world.fresh(16)
     started = RunStarted(
         at=now,
@@ -99,6 +104,9 @@ async def open_run(store: Store, world: World, opening: Opening, entry: StepEntr
         earlier = tx.find(opening.tenant, opening.key)
         if earlier is not None and joins(earlier, opening.key, now):
             return earlier, False
+        switch = against_run(tx.switches(), opening.tenant, opening.name)
+        if switch is not None:
+            raise NotStarted(switch.note)
         tx.keep_policy(opening.digest, opening.canonical)
         state = tx.start(started, opening.key, salt)
         tx.keep(opening.run, "input", opening.input)
@@ -127,6 +135,8 @@ def joins(earlier: RunState, key: RunKey, now: Millis) -> bool:
     """
     if key.key or earlier.stop is None:
         return True
+    if earlier.stop.reason is StopReason.KILLED:  # the person has decided: while the switch is on, none starts
+        return False
     return earlier.stop.retry in (Retry.NEVER, Retry.HUMAN) and now - earlier.last_at < JOINS_FOR
 
 
@@ -158,7 +168,7 @@ def node_limits(policy: Policy, flow: str, step: str, own: LimitsPatch) -> Limit
 
 
 def _enter(tx: Transaction, state: RunState, policy: Policy, entry: StepEntry, salt: bytes, now: Millis) -> RunState:
-    halt = may_enter(state, policy.limits, now)
+    halt = may_enter(state, policy.limits, now, tx.switches())
     if halt is not None:
         if state.phase is Phase.OPEN:
             return tx.append(state.run, state.epoch, [RunHalted(now, halt.reason, halt.detail)])
@@ -285,6 +295,9 @@ async def take_over(
         live = live_of(state, policy, recorded.salt, None)
         for call in tuple(state.open_calls):
             settle(tx, live.party, lost(state, call, now, again=True))
+        switch = against_run(tx.switches(), state.tenant, state.name)
+        if switch is not None and tx.state(run).phase is Phase.OPEN:  # not even the code of its step begins again
+            tx.append(run, state.epoch, [RunHalted(now, StopReason.KILLED, switch.detail)])
         return tx.state(run), recorded.salt
 
     state, salt = await store.transact(taken)

@@ -72,6 +72,11 @@ def result_of(recorded: Recorded, said: bytes | None) -> RunResult:
     )
 
 
+def not_started(note: StopNote) -> RunResult:
+    """What is told of a run that was never made: it has no id, no head, and cost nothing."""
+    return RunResult(RunId(""), note.status, note, None, None, {}, "")
+
+
 def spent_by(state: RunState) -> dict[Unit, int]:
     """What a run has spent so far, its active time included."""
     lasted = state.last_at - state.started_at

@@ -103,6 +103,8 @@ class Runner:
             await self._recover(live)
         if live.state.entered == 0:
             raise Stop(live.state.halt or OK)
+        if live.state.halt is not None and live.state.halt.reason is StopReason.KILLED:  # while nobody worked on it
+            raise Stop(live.state.halt)
         while True:  # ends: every turn enters a step, and steps have a limit
             visits[step.name] = visits.get(step.name, 0) + 1
             going = await self._taken(run, live, flow, step, state)

@@ -47,6 +47,14 @@ class Denied(Exception):
         return StopNote(self.reason).retry is Retry.LATER
 
 
+class NotStarted(BridleError):
+    """The kill switch lets no run of this tenant and flow start; there is no run, and no trace of one."""
+
+    def __init__(self, note: StopNote) -> None:
+        super().__init__(f"{note.text()} No run was started. {note.advice}")
+        self.note = note
+
+
 class RunIsOpen(BridleError):
     """A run of this key is open, and its owner is alive: attach later, or take another key."""
 

@@ -10,9 +10,10 @@ from bridle.rules.events import Event, RunStarted
 from bridle.rules.failure import BridleError
 from bridle.rules.health import Health
 from bridle.rules.names import Digest, Millis, RunId, TenantId, ToolName
-from bridle.rules.policy import KillLevel
 from bridle.rules.run import RunState
 from bridle.rules.stop import StopReason
+from bridle.rules.switch import Switch
+from bridle.store.switches import SwitchBook
 
 T = TypeVar("T")
 
@@ -94,8 +95,8 @@ class Transaction(Protocol):
     def set_health(self, tenant: TenantId, dependency: str, health: Health) -> None:
         """Write it back."""
 
-    def switch(self, tenant: TenantId) -> KillLevel:
-        """The kill level that holds for a tenant."""
+    def switches(self) -> tuple[Switch, ...]:
+        """Every kill switch that is on, as of this transaction."""
 
     def keep_policy(self, digest: Digest, canonical: bytes) -> None:
         """Keep a policy under its digest, once."""
@@ -134,6 +135,10 @@ class Store(Protocol):
 
     def enlist(self) -> None:
         """Become a worker: runs that start from now on are this process's to drive. Raises StoreUnusable."""
+
+    @property
+    def switches(self) -> SwitchBook:
+        """The kill switch: turned by any process, and who has seen it."""
 
     async def transact(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn` inside the writer's transaction and return its result after the commit.

@@ -6,8 +6,8 @@ from bridle.rules.budget import Account, Balance
 from bridle.rules.effect import Intent
 from bridle.rules.health import Health
 from bridle.rules.names import Digest, RunId, TenantId, ToolName
-from bridle.rules.policy import KillLevel
 from bridle.rules.run import Phase
+from bridle.rules.switch import Switch
 from bridle.store import codec
 from bridle.store.base import RunKey
 from bridle.store.statements import SQL
@@ -27,7 +27,6 @@ class Batch:
         self.accounts: dict[Account, Balance] = {}
         self.healths: dict[tuple[TenantId, str], Health] = {}
         self.policies: dict[Digest, bytes] = {}
-        self._switches: dict[TenantId, KillLevel] = {}
 
     def take(self, work: Work) -> None:
         """A function that succeeded joins the batch."""
@@ -55,11 +54,9 @@ class Batch:
         own = self.healths.get((tenant, dependency))
         return own if own is not None else self._committed.load_health(tenant, dependency)
 
-    def load_switch(self, tenant: TenantId) -> KillLevel:
-        """The kill level of a tenant, read once in every transaction."""
-        if tenant not in self._switches:
-            self._switches[tenant] = self._committed.load_switch(tenant)
-        return self._switches[tenant]
+    def load_switches(self) -> tuple[Switch, ...]:
+        """Every kill switch that is on."""
+        return self._committed.load_switches()
 
     def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
         """The write under a key; those of the same batch are in the table already."""

@@ -1,6 +1,8 @@
 """The contract in plain dictionaries: what `:memory:` is, and what the stores on disk are compared with."""
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
@@ -9,14 +11,51 @@ from bridle.rules.effect import Intent, IntentStatus
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.health import WELL, Health
 from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId, ToolName
-from bridle.rules.policy import KillLevel
 from bridle.rules.run import Phase, RunState
+from bridle.rules.switch import Switch
 from bridle.store import codec
 from bridle.store.base import Entry, Recorded, RunKey, RunLine, Transaction, UnknownRun
+from bridle.store.opening import in_memory
+from bridle.store.switches import SwitchBook
 from bridle.store.work import IntentKey, Line, Stored, Work
 
 T = TypeVar("T")
-_LEVELS = tuple(KillLevel)
+MOST_OPEN = 1_000_000  # runs
+
+
+class SwitchesInMemory(SwitchBook):
+    """The switches of a store that only this process can reach: a small database, made when the first one is turned.
+
+    There is one worker, which has seen every change by the time that its command returns.
+    """
+
+    def __init__(self, states: Callable[[], list[RunState]], living: Callable[[], list[str]]) -> None:
+        super().__init__(None, self._lent, self._lent, living)
+        self._states = states
+        self._db: sqlite3.Connection | None = None
+
+    @contextmanager
+    def _lent(self) -> Iterator[sqlite3.Connection]:
+        if self._db is None:
+            self._db = in_memory()
+        yield self._db
+
+    def now(self) -> tuple[Switch, ...]:
+        """Every switch that is on."""
+        return self.in_force(self._db) if self._db is not None else self.files()
+
+    def generation(self) -> int:
+        """The number of the newest change."""
+        return super().generation() if self._db is not None else 0
+
+    def close(self) -> None:
+        """Forget them."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _open_states(self) -> list[RunState]:
+        return self._states()
 
 
 class MemoryStore:
@@ -38,7 +77,7 @@ class MemoryStore:
         self._wishes: dict[RunId, str] = {}
         self._intents: dict[IntentKey, Intent] = {}
         self._unresolved: dict[IntentKey, Intent] = {}  # those of them that are open or in doubt
-        self.switches: dict[str, str] = {}  # levels by tenant; the house's under ""
+        self.switches = SwitchesInMemory(self._at_work, lambda: [self.worker] if self.worker else [])
 
     async def transact(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn`; nothing of it stays when it raises."""
@@ -82,6 +121,9 @@ class MemoryStore:
         found = (self._runs[run].state for run in self._open)
         return list(islice((state for state in found if state.wakes_at is None or state.wakes_at <= now), limit))
 
+    def _at_work(self) -> list[RunState]:
+        return [self._runs[run].state for run in islice(self._open, MOST_OPEN)]
+
     def _numbered(self, stored: Stored, key: RunKey) -> Stored:
         state = stored.state
         if state.run in self._runs or (key.key and (state.tenant, key.key) in self._keys):
@@ -114,11 +156,9 @@ class MemoryStore:
         """The health of a dependency."""
         return self._healths.get((tenant, dependency), WELL)
 
-    def load_switch(self, tenant: TenantId) -> KillLevel:
-        """The stronger of the house's level and the tenant's."""
-        if not self.switches:
-            return KillLevel.OFF
-        return max((codec.level_of(self.switches.get(of, "off")) for of in ("", tenant)), key=_LEVELS.index)
+    def load_switches(self) -> tuple[Switch, ...]:
+        """Every kill switch that is on."""
+        return self.switches.now()
 
     def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
         """The write under a key."""
@@ -185,3 +225,4 @@ class MemoryStore:
     async def close(self) -> None:
         """Take nothing new."""
         self._is_closed = True
+        self.switches.close()

@@ -2,14 +2,17 @@
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from bridle.rules.failure import BridleError
+from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.store.lock import WriterLock
 from bridle.store.statements import SQL
 
-SCHEMA = 4
+SCHEMA = 5
+BUSY_MS = 5_000  # how long it waits for another process to finish its transaction
 
 
 class StoreUnusable(BridleError):
@@ -35,9 +38,9 @@ def connect(path: Path, read_only: bool) -> sqlite3.Connection:
     if not read_only:
         _make_private(path)
     place = for_reading(path) if read_only and not _is_writable(path) else _uri(path)
-    db = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=5.0, uri=True)
+    db = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1_000, uri=True)
     try:
-        db.execute("PRAGMA busy_timeout = 5000")
+        db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         _look_at(db, path, read_only)
         if read_only:
             db.execute("PRAGMA query_only = ON")
@@ -52,10 +55,39 @@ def connect(path: Path, read_only: bool) -> sqlite3.Connection:
     return db
 
 
-def _make_private(path: Path) -> None:
-    """A new store is its owner's alone: it holds inputs, results and salts. SQLite gives the `-wal` the same rights."""
+@contextmanager
+def writing(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection of one's own to a file that is there, for one transaction while no other process writes.
+
+    Raises ControlUnavailable, and StoreUnusable.
+    """
+    if not path.exists():
+        raise ControlUnavailable(f"{path}: the file is gone")  # and is not made again by who looks for it
+    lock = lock_beside(path)
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with lock, closing(connect(path, False)) as db:
+            yield db
+    except sqlite3.Error as error:
+        raise ControlUnavailable(f"{path}: {error}") from error
+    finally:
+        lock.close()
+
+
+def in_memory() -> sqlite3.Connection:
+    """A database of this schema that ends with its connection."""
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    _migrate(db)
+    return db
+
+
+def _make_private(path: Path) -> None:
+    """A new store is its owner's alone: it holds inputs, results and salts. SQLite gives the `-wal` the same rights.
+
+    A file that is there is never opened here: to close it would drop the locks that SQLite holds on it in this process
+    (https://sqlite.org/howtocorrupt.html, 2.2), and the next process to close it would delete a journal in use.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError:
         return  # what is wrong with the file, SQLite says a line further
 

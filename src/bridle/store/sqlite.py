@@ -12,14 +12,15 @@ from bridle.rules.effect import Intent
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.health import WELL, Health
 from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId, ToolName
-from bridle.rules.policy import KillLevel
 from bridle.rules.run import Phase, RunState
+from bridle.rules.switch import Switch
 from bridle.store import codec
 from bridle.store.base import Entry, Recorded, RunKey, RunLine, Transaction, UnknownRun
 from bridle.store.batch import Batch, save_run, save_shared
-from bridle.store.opening import SCHEMA, StoreUnusable, connect, lock_beside
+from bridle.store.opening import SCHEMA, StoreUnusable, connect, lock_beside, writing
 from bridle.store.roll import Roll
 from bridle.store.statements import SQL
+from bridle.store.switches import SwitchBook
 from bridle.store.work import Stored, Work
 from bridle.store.writer import Job, Writer
 
@@ -31,12 +32,10 @@ CACHED_RUNS = 4_096
 CACHED_ACCOUNTS = 16_384
 INTENTS_SINCE = 4  # the schema that has the table; an older file that is only read has no writes by key
 CHECKPOINT_AFTER = 256  # functions
-_KILL_LEVELS = tuple(KillLevel)
 _OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
 
 _INSERT_EVENT = SQL["insert_event"]
-_SELECT_SWITCHES = SQL["select_switches"]
 
 
 class SqliteStore:
@@ -56,6 +55,8 @@ class SqliteStore:
         self._accounts: dict[Account, Balance] = {}
         self._healths: dict[tuple[TenantId, str], Health] = {}
         self._policies: set[Digest] = set()
+        self._in_force: tuple[Switch, ...] | None = None  # of the transaction that is going on
+        self.switches = SwitchBook(path, self._looking, lambda: writing(path), self._roll.living)
         self._lock = None if read_only else lock_beside(path)
         try:
             with self._lock or nullcontext():
@@ -108,6 +109,7 @@ class SqliteStore:
     def _commit_alone(self, batch: list[Job[Transaction]]) -> None:
         """A job that fails leaves nothing behind and takes nobody with it."""
         self._write.execute("BEGIN IMMEDIATE")
+        self._in_force = None  # read again, in this transaction: the database puts a switch before it or after it
         try:
             self._look_again()
             done = self._alone(batch[0]) if len(batch) == 1 else self._in_company(batch)
@@ -233,13 +235,11 @@ class SqliteStore:
             self._healths[tenant, dependency] = cached
         return cached
 
-    def load_switch(self, tenant: TenantId) -> KillLevel:
-        """The stronger of the house's level and the tenant's."""
-        strongest = KillLevel.OFF
-        for of, level in self._write.execute(_SELECT_SWITCHES):
-            if of in ("", tenant):
-                strongest = max(strongest, codec.level_of(level), key=_KILL_LEVELS.index)
-        return strongest
+    def load_switches(self) -> tuple[Switch, ...]:
+        """Every kill switch that is on, read once in every transaction."""
+        if self._in_force is None:
+            self._in_force = self.switches.in_force(self._write)
+        return self._in_force
 
     def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
         """The write under a key."""
@@ -335,7 +335,7 @@ class SqliteStore:
 
     def ask_to_cancel(self, run: RunId, by: str, at: Millis) -> None:
         """Leave a wish for the process that owns the run. Raises ControlUnavailable when it cannot be written."""
-        with self._aside() as db:
+        with writing(self.path) as db:
             db.execute(SQL["insert_wish"], (run, by, at))
 
     def wishes(self) -> list[tuple[RunId, str]]:
@@ -344,25 +344,9 @@ class SqliteStore:
             found = db.execute(SQL["select_wishes"]).fetchall()
         mine = [(RunId(run), by) for run, by, at in found if at == self.worker or not self._roll.is_alive(at or "")]
         if mine:
-            with self._aside() as db:
+            with writing(self.path) as db:
                 db.executemany(SQL["delete_wish"], [(run,) for run, _ in mine])
         return mine
-
-    @contextmanager
-    def _aside(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one statement: the writer's may be in the middle of a batch, in its own thread."""
-        lock = lock_beside(self.path)
-        try:
-            with lock:
-                db = connect(self.path, False)
-                try:
-                    yield db
-                finally:
-                    db.close()
-        except sqlite3.Error as error:
-            raise ControlUnavailable(f"{self._name}: {error}") from error
-        finally:
-            lock.close()
 
     async def close(self) -> None:
         """Finish what is queued, and let go of the file."""

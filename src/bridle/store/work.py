@@ -10,8 +10,8 @@ from bridle.rules.events import Event, RunResumed, RunStarted
 from bridle.rules.fold import apply, fold
 from bridle.rules.health import Health
 from bridle.rules.names import Digest, Millis, RunId, TenantId, ToolName
-from bridle.rules.policy import KillLevel
 from bridle.rules.run import Phase, RunState
+from bridle.rules.switch import Switch
 from bridle.store import chain, codec
 from bridle.store.base import Fenced, Recorded, RunKey
 
@@ -35,8 +35,8 @@ class Committed(Protocol):
     def load_health(self, tenant: TenantId, dependency: str) -> Health:
         """The health of a dependency."""
 
-    def load_switch(self, tenant: TenantId) -> KillLevel:
-        """The kill level of a tenant."""
+    def load_switches(self) -> tuple[Switch, ...]:
+        """Every kill switch that is on."""
 
     def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
         """The write under a key."""
@@ -162,9 +162,9 @@ class Work:
         """Write it back."""
         self.healths[tenant, dependency] = health
 
-    def switch(self, tenant: TenantId) -> KillLevel:
-        """The kill level that holds for a tenant."""
-        return self.committed.load_switch(tenant)
+    def switches(self) -> tuple[Switch, ...]:
+        """Every kill switch that is on."""
+        return self.committed.load_switches()
 
     def keep_policy(self, digest: Digest, canonical: bytes) -> None:
         """Keep a policy under its digest, once."""

@@ -1,2 +1,2 @@
--- Every kill level that is set: of the house (no name) and of tenants.
-SELECT tenant, level FROM switches
+-- Every switch that is on.
+SELECT level, tenant, flow, tool, wanted_by, because, generation, at FROM switches

@@ -1,0 +1,39 @@
+"""Where the store is, and what time it is; apart from opening it, so that `bridle kill` starts at once."""
+
+import os
+import time
+from pathlib import Path
+
+from bridle.cli.exits import Failed
+from bridle.rules.names import Millis
+
+DEFAULT = "sqlite:///.bridle/bridle.db"
+_PREFIX = "sqlite:///"
+
+
+def place_of(store: str | None) -> str:
+    """The store that is meant, as `Bridle` takes it: the option, BRIDLE_STORE, or ./.bridle. A path may stand alone."""
+    given = store or os.environ.get("BRIDLE_STORE") or DEFAULT
+    if given == ":memory:" or given.startswith(_PREFIX):
+        return given
+    if "://" in given:
+        raise Failed(f"{given!r} is no store: write a path, or sqlite:///path")
+    return _PREFIX + given
+
+
+def path_of(store: str | None) -> Path:
+    """The file of the store. A store in memory has none."""
+    place = place_of(store)
+    if place == ":memory:":
+        raise Failed("a store in memory ends with its process; name a file with --store")
+    return Path(place.removeprefix(_PREFIX))
+
+
+def option_for(store: str | None) -> str:
+    """How the same store is named in a next command; empty where it is found without an option."""
+    return f" --store {store}" if store else ""
+
+
+def now() -> Millis:
+    """Unix milliseconds."""
+    return Millis(time.time_ns() // 1_000_000)
