@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
-from bench.storm.evidence import NEVER, Answered, Evidence, Journal
+from bench.storm.evidence import NEVER, Answered, Evidence, Journal, Killed
 from bench.storm.house import flow_of, foreign_loop
-from bench.storm.people import People
-from bench.storm.plan import CLOCK_JUMP, JOURNAL_OUT, Fault, Harm, Plan, chance_of
+from bench.storm.people import BOSS, People
+from bench.storm.plan import CLOCK_JUMP, JOURNAL_OUT, KILLED, Fault, Harm, Plan, chance_of
 from bench.storm.tap import Commits, Crashed
-from bench.storm.tasks import RUNS_OF_A_HOUSE, Shape, Task, task_of
+from bench.storm.tasks import HONEST, RUNS_OF_A_HOUSE, Shape, Task, task_of
 from bench.storm.worker import Disk, Worker, batches_of, owning
 from bench.storm.world import World
+from bridle.bridle import Bridle
 from bridle.rules import strict_json
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.names import MILLIS_PER_SECOND, Millis, RunId
@@ -46,6 +47,8 @@ class Day:
         self.commits = Commits()
         self.answers: list[Answered] = []
         self.outages: list[tuple[int, int]] = []
+        self.kills: list[Killed] = []
+        self._is_killed = False
         self.away = 0.0
         self.raised: list[str] = []
         self.people = People(seed, self.world)
@@ -154,11 +157,14 @@ class Day:
         await asyncio.sleep(wait)
         asked = self._loop.now()
         self._active.add(task.number)
+        if self._is_killed:
+            self.world.fates[task.number].met(Fault.KILLED, Harm.RUN)
+        waits_for = RunId("")
         for _ in range(TRIES + CRASHES):
             await self._up.wait()
             worker = self._worker
             assert worker is not None
-            job = worker.does(self._request(worker, task))
+            job = worker.does(self._request(worker, task, waits_for))
             if task.leaves_after:
                 self._loop.call_later(task.leaves_after, self._leave, job, task)
             await worker.lives_until(job)
@@ -172,6 +178,7 @@ class Day:
                 return
             result = job.result()
             if result is not None and result.stop is None:
+                waits_for = result.run_id
                 await self._asked(worker, task, result)
                 continue
             if result is not None and result.stop is not None:
@@ -196,10 +203,12 @@ class Day:
             self.world.fates[task.number].met(Fault.CANCELLED, Harm.RUN)
             job.cancel()
 
-    async def _request(self, worker: Worker, task: Task) -> RunResult | None:
-        """What the house answers; None when it could not even start the run."""
+    async def _request(self, worker: Worker, task: Task, waits_for: RunId) -> RunResult | None:
+        """What the house answers, to who was told to wait about that run; None when it could not even start it."""
         house, attached = worker.house, None
         try:
+            if waits_for:
+                return await house.result(waits_for)
             if task.shape is not Shape.ATTACHED:
                 return await house.run(
                     flow_of(task), {"task": task.number}, tenant=task.tenant, by=f"u{task.number}", key=task.key or None
@@ -225,7 +234,37 @@ class Day:
             found.append(self._journal_out(chance.uniform(0, self.lasts), chance.uniform(0.5, 20)))
         if self.plan.happens(CLOCK_JUMP, chance):
             found.append(self._clock_jump(chance.uniform(0, self.lasts), chance.randrange(-600, 600)))
+        if self.plan.happens(KILLED, chance):
+            level, tenant = chance.choice(("writes", "all")), chance.choice(("", HONEST[-1]))
+            found.append(self._kill(chance.uniform(0, self.lasts), chance.uniform(1, 60), level, tenant))
         return found
+
+    async def _kill(self, after: float, lasts: float, level: str, tenant: str) -> None:
+        """Somebody turns the switch on, and some time later off again, whichever worker he reaches."""
+        await asyncio.sleep(after)
+        self._is_killed = True
+        self._hit(Fault.KILLED)
+        await self._turned(lambda house: house.kill(level, because="the storm", by=BOSS, tenant=tenant))
+        since = self.world.ledger.stamp()
+        try:
+            await asyncio.sleep(lasts)
+        finally:
+            self.kills.append(Killed(since, self.world.ledger.stamp(), level, tenant))
+        await self._turned(lambda house: house.unkill(because="it is over", by=BOSS, tenant=tenant))
+        self._hit(Fault.KILLED)
+        self._is_killed = False
+
+    async def _turned(self, turn: Callable[[Bridle], Coroutine[object, object, object]]) -> None:
+        while True:  # ends: a worker that lives takes it, and they die a few times only
+            await self._up.wait()
+            worker = self._worker
+            assert worker is not None
+            turning = worker.does(turn(worker.house))
+            await worker.lives_until(turning)
+            if not worker.is_dead:
+                turning.result()
+                return
+            await asyncio.sleep(COMES_BACK_AFTER)
 
     async def _journal_out(self, after: float, lasts: float) -> None:
         await asyncio.sleep(after)
@@ -295,7 +334,7 @@ def _evidence(day: Day, hung: str, logged: list[str]) -> Evidence:
     return Evidence(
         day.house, day.plan, day.tasks, day.world.fates, day.world.ledger.lines, day.commits,
         {line.state.run: _journal(store, line.state.run, stamps) for line in lines}, day.answers, store.balances(),
-        Millis(round(day.away * MILLIS_PER_SECOND)), day.outages, hung, logged, day.people.wrong, day.raised,
+        Millis(round(day.away * MILLIS_PER_SECOND)), day.outages, day.kills, hung, logged, day.people.wrong, day.raised,
     )  # fmt: skip
 
 

@@ -31,6 +31,16 @@ SENT = (Deed.ASKED, Deed.CALLED)
 
 
 @dataclass(frozen=True, slots=True)
+class Killed:
+    """The switch was on, from the stamp of its acknowledgement to that before it was turned off."""
+
+    since: int
+    until: int
+    level: str
+    tenant: str  # empty: everybody's
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """What one user was told: the run's reason and head, in virtual milliseconds from his first press."""
 
@@ -109,6 +119,7 @@ class Evidence:
     balances: Mapping[Account, Balance]
     away: Millis  # how long no worker was alive
     outages: list[tuple[int, int]]  # stamps between which the journal was out of reach
+    kills: list[Killed]
     hung: str  # what never came to an end, or nothing
     logged: list[str]
     wrong: list[str]  # answers of people that were taken and should not have been

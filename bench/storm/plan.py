@@ -49,6 +49,7 @@ class Fault(StrEnum):
     CLOCK_JUMP = "clock jump"
     PRESSED_AGAIN = "retry pressed 3x"
     CANCELLED = "user cancels"
+    KILLED = "kill switch"
     HOSTILE_TENANT = "hostile tenant"
 
 
@@ -107,7 +108,7 @@ AMBIGUOUS = frozenset({
 })  # fmt: skip
 """After these nobody can know whether a write took effect; a person has to look."""
 PRICE_MISSING, INJECTION, PRESSED_AGAIN, CANCELLED = 200, 5_000, 5_000, 1_000  # per 100,000 runs, or outputs
-JOURNAL_OUT, CLOCK_JUMP = 5_000, 5_000  # per 100,000 houses of 50 runs: every 1,000 runs
+JOURNAL_OUT, CLOCK_JUMP, KILLED = 5_000, 5_000, 5_000  # per 100,000 houses of 50 runs: every 1,000 runs
 
 
 @dataclass(frozen=True, slots=True)

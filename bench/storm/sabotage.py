@@ -30,7 +30,7 @@ from bridle.rules.health import Health
 from bridle.rules.names import CallId, Digest, Effect, Millis, RunId, TenantId, ToolName, UsdNanos
 from bridle.rules.prompt import Message, ModelRequest, Prompt, Role
 from bridle.rules.run import Progress, RunState
-from bridle.runs import approvals, journey
+from bridle.runs import approvals, journey, switchboard
 from bridle.store import chain
 from bridle.store.work import Work
 
@@ -199,6 +199,10 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType({
     )),
     "admission_names_another_tool": Sabotage("P4", "what is written down is not what is called", (
         (admission, "CallAdmitted", _names_another_tool),
+    )),
+    "switch_is_not_read": Sabotage("P5", "an admission does not look at the kill switch", (
+        (admission, "decide", _without(checks.kill_switch)),
+        (switchboard, "against_run", lambda switches, tenant, flow: None),
     )),
     "chain_ignores_head": Sabotage("P6", "a link covers its event, and not the link before it", (
         (chain, "link", lambda before, body: hashlib.sha256(body).digest()),

@@ -19,6 +19,7 @@ from bench.storm.tap import Commits, Crashed, Tap
 from bench.storm.world import World
 from bridle.gateway.world import World as OutsideWorld
 from bridle.rules.names import Millis
+from bridle.runs import switchboard
 from bridle.store import writer
 from bridle.store.base import Store
 from bridle.store.memory import MemoryStore
@@ -141,8 +142,8 @@ def _lent(tap: Tap, number: int) -> Iterator[None]:
 
 @contextmanager
 def batches_of(size: int) -> Iterator[None]:
-    """The writer takes so many functions into a commit, at most."""
-    with mock.patch.object(writer, "BATCH", size):
+    """The writer takes so many functions into a commit, at most; the switch is looked at with every sweep."""
+    with mock.patch.object(writer, "BATCH", size), mock.patch.object(switchboard, "LOOKS_EVERY_S", 0.5):
         yield
 
 

@@ -17,6 +17,8 @@ def violations(seen: Evidence) -> Iterator[str]:
         yield from _of_run(journal)
     for told in seen.answers:
         known = seen.journals.get(told.run)
+        if not told.run and told.reason == StopReason.KILLED:
+            continue  # nothing was started, and he was told so
         if known is None:
             yield f"{told.run} was acknowledged, and no journal has it"
         elif told.reason != StopReason.CONTROL_UNAVAILABLE and (

@@ -1,0 +1,19 @@
+"""P5: nothing in the scope of a kill is admitted after it was acknowledged, until somebody turns it off."""
+
+from collections.abc import Iterator
+
+from bench.storm.evidence import Admitted, Evidence, Killed
+from bench.storm.tasks import WRITES
+
+
+def violations(seen: Evidence) -> Iterator[str]:
+    """Calls that reached the world and were admitted between the acknowledgement and the end of a kill."""
+    for kill in seen.kills:
+        for one in seen.admitted.values():
+            if kill.since < one.stamp < kill.until and one.lines and _is_in_scope(kill, one):
+                yield f"{one.journal.run} {one.event.call} ({one.event.tool}) began while {kill.level} was off"
+
+
+def _is_in_scope(kill: Killed, one: Admitted) -> bool:
+    is_theirs = kill.tenant in ("", one.journal.state.tenant)
+    return is_theirs and (kill.level == "all" or one.event.tool in WRITES)
