@@ -160,7 +160,7 @@ class Day:
         if self._is_killed:
             self.world.fates[task.number].met(Fault.KILLED, Harm.RUN)
         waits_for = RunId("")
-        for _ in range(TRIES + CRASHES):
+        for _ in range(TRIES + CRASHES + 2 * QUESTIONS):
             await self._up.wait()
             worker = self._worker
             assert worker is not None
@@ -191,7 +191,9 @@ class Day:
 
     async def _asked(self, worker: Worker, task: Task, result: RunResult) -> None:
         """Somebody is asked about the run, and answers; his answer is heard a moment later."""
-        assert result.approval is not None, f"{result.run_id} of task {task.number} waits for nobody"
+        if result.approval is None:  # it was answered, and nobody has taken the run up yet
+            await asyncio.sleep(HEARD_AFTER)
+            return
         answering = worker.does(self.people.answer(worker, task, result.approval))
         await worker.lives_until(answering)
         if not worker.is_dead:
