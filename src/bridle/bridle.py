@@ -38,7 +38,7 @@ from bridle.runs.runner import Runner
 from bridle.runs.signals import RunIsOpen
 from bridle.store.base import Store, UnknownRun
 from bridle.store.opening import path_of
-from bridle.store.sqlite import SqliteStore
+from bridle.store.owner import own
 
 log = logging.getLogger("bridle")
 F = TypeVar("F", bound=Callable[..., object])
@@ -132,7 +132,7 @@ class Bridle(BlockingTwins):
         """Open the store and recover what this house left open. Raises StoreUnusable with a sentence."""
         if self._store is not None:
             return
-        self._store = SqliteStore(self._path)
+        self._store = own(self._path, self._world.now)
         self._gateway = Gateway(self._store, self.toolbox, self._world)
         self._runner = Runner(self._gateway, self._desk)
         await self._recover()
@@ -375,6 +375,7 @@ class Bridle(BlockingTwins):
             await asyncio.sleep(SWEEP_SECONDS)
             try:
                 await self.gateway.settle_all()
+                self.store.tick()
                 for run, by in self.store.wishes():
                     await self._grant(run, by)
             except Exception:  # the sweeper outlives one bad run; runs find out at their next admission

@@ -97,7 +97,7 @@ async def open_run(store: Store, world: World, opening: Opening, entry: StepEntr
         earlier = tx.find(opening.tenant, opening.key)
         if earlier is not None and joins(earlier, opening.key, now):
             return earlier, False
-        tx.keep_policy(opening.digest, opening.canonical)
+        tx.keep_policy(opening.digest, opening.canonical, now)
         state = tx.start(started, opening.key, salt)
         tx.keep(opening.run, "input", opening.input)
         return (_enter(tx, state, opening.policy, entry, salt, now) if entry is not None else state), True

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -11,14 +11,17 @@ from typing import TypeVar, cast
 from bridle.rules.budget import Account, Balance
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.health import WELL, Health
+from bridle.rules.house import Matter, Note
 from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId
 from bridle.rules.policy import KillLevel
 from bridle.rules.run import Phase
-from bridle.store import codec
-from bridle.store.base import Entry, Recorded, RunKey, RunLine, Transaction, UnknownRun
+from bridle.store import codec, erasure, house
+from bridle.store.base import Entry, Erasure, Grounds, Recorded, RunKey, RunLine, Transaction, UnknownRun
+from bridle.store.chain import Head
 from bridle.store.opening import SCHEMA, StoreBusy, StoreUnusable, connect, take_lock
 from bridle.store.statements import SQL
-from bridle.store.work import Stored, Work
+from bridle.store.witness import Witness
+from bridle.store.work import Line, Stored, Work
 from bridle.store.writer import Job, Writer
 
 __all__ = ["SCHEMA", "SqliteStore", "StoreBusy", "StoreUnusable"]
@@ -63,6 +66,7 @@ class SqliteStore:
         except StoreUnusable:
             self._let_go()
             raise
+        self.witness: Witness | None = None  # who signs what was committed; set by who owns the store
         self.crowd = 0  # how many runs are at work in this process; set by who starts them
         self._writer: Writer[Transaction] = Writer(self._commit, lambda: self.crowd, inline=inline or path is None)
 
@@ -81,12 +85,15 @@ class SqliteStore:
                 self._write.execute("ROLLBACK")
                 return
             _save_shared(self._write, done)
+            head = house.write(self._write, done.notes, done.runs.values())
             self._write.execute("COMMIT")
         except BaseException:
             if self._write.in_transaction:
                 self._write.execute("ROLLBACK")
             raise
         self._remember(done)
+        if self.witness is not None:
+            self.witness.saw(done.runs, len(done.lines), head)
 
     def _alone(self, job: Job[Transaction]) -> "Work | None":
         """The only job of a transaction needs no savepoint; None when it failed."""
@@ -131,9 +138,9 @@ class SqliteStore:
         for run, stored in work.runs.items():
             work.runs[run] = _save_run(db, stored)
         db.executemany(_INSERT_EVENT, [(work.runs[line[0]].no, *line[1:]) for line in work.lines])
-        for digest, canonical in work.policies.items():
-            if digest not in self._policies:
-                db.execute(SQL["insert_policy"], (digest, canonical))
+        for digest, (canonical, at) in work.policies.items():
+            if digest not in self._policies and house.keep_policy(db, digest, canonical):
+                work.notes.append(Note(at, Matter.POLICY_KEPT, digest))
 
     def _remember(self, done: "Work | _Shared") -> None:
         """Caches change only after the commit."""
@@ -256,6 +263,27 @@ class SqliteStore:
         with self._aside() as db:
             return [(RunId(run), by) for run, by in db.execute(SQL["delete_wishes"]).fetchall()]
 
+    def house(self) -> Head:
+        """Where the chain of the house ends."""
+        with self._looking() as db:
+            return house.last(db)
+
+    def attend(self, witness: Witness) -> None:
+        """Let a witness sign what is committed from now on, beginning with what is open."""
+        with self._looking() as db:
+            witness.begin(house.last(db), house.open_heads(db))
+        self.witness = witness
+
+    def tick(self, *, at_once: bool = False) -> None:
+        """Let the witness sign what is due."""
+        if self.witness is not None:
+            self.witness.tick(self.house, at_once=at_once)
+
+    def erase(self, runs: Sequence[RunId], grounds: Grounds) -> list[Erasure]:
+        """Erase what runs that have ended kept beside their journals; see the contract."""
+        with self._aside() as db:
+            return erasure.erase(db, runs, grounds)
+
     @contextmanager
     def _aside(self) -> Iterator[sqlite3.Connection]:
         """A connection for one statement: the writer's may be in the middle of a batch, in its own thread."""
@@ -272,6 +300,8 @@ class SqliteStore:
     async def close(self) -> None:
         """Finish what is queued, and let go of the file."""
         await self._writer.close()
+        self.tick(at_once=True)
+        self.witness = None
         for db in {id(self._read): self._read, id(self._write): self._write}.values():
             db.close()
         self._let_go()
@@ -294,7 +324,9 @@ class _Shared:
         self.runs: dict[RunId, Stored] = {}
         self.accounts: dict[Account, Balance] = {}
         self.healths: dict[tuple[TenantId, str], Health] = {}
-        self.policies: dict[Digest, bytes] = {}
+        self.policies: dict[Digest, tuple[bytes, Millis]] = {}
+        self.notes: list[Note] = []
+        self.lines: list[Line] = []
         self._switches: dict[TenantId, KillLevel] = {}
 
     def take(self, work: Work) -> None:
@@ -303,6 +335,8 @@ class _Shared:
         self.accounts.update(work.accounts)
         self.healths.update(work.healths)
         self.policies.update(work.policies)
+        self.notes += work.notes
+        self.lines += work.lines
 
     def load(self, run: RunId) -> Stored:
         """A run."""

@@ -1,0 +1,87 @@
+"""Erases what a run kept beside its journal, and the salt without which its digests say nothing; the chain holds."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from bridle.rules.events import PayloadErased
+from bridle.rules.house import Matter
+from bridle.rules.names import Millis, RunId
+from bridle.rules.run import Phase, RunState, apply
+from bridle.store import codec, house
+from bridle.store.base import Erasure, Grounds
+from bridle.store.chain import Head, link
+from bridle.store.statements import SQL
+
+AT_ONCE = 100  # runs in one transaction
+
+
+def erase(db: sqlite3.Connection, runs: Sequence[RunId], grounds: Grounds) -> list[Erasure]:
+    """Erase runs, a hundred in a transaction.
+
+    What is erased is overwritten, not only unlinked (https://sqlite.org/pragma.html#pragma_secure_delete); `wipe` does
+    the same for the write-ahead log.
+    """
+    done: list[Erasure] = []
+    if db.execute("PRAGMA database_list").fetchone()[2]:  # a file: not the memory that a whole house works in
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute("PRAGMA wal_autocheckpoint = 0")  # that is for the process that owns the store
+    for first in range(0, len(runs), AT_ONCE):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            done += [_erase(db, run, grounds) for run in runs[first : first + AT_ONCE]]
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+    return done
+
+
+def _erase(db: sqlite3.Connection, run: RunId, grounds: Grounds) -> Erasure:
+    row = db.execute(SQL["select_run"], (run,)).fetchone()
+    if row is None:
+        return Erasure(run, kept="it is not in the store; `bridle runs` lists those that are")
+    no, head, salt, body = row
+    if not salt:
+        return Erasure(run)
+    state = codec.decode_state(body)
+    why = _needed(state)
+    if why:
+        return Erasure(run, kept=why)
+    payloads, size = db.execute(SQL["weigh_payloads"], (no,)).fetchone()
+    event = PayloadErased(grounds.at, grounds.by, grounds.because, payloads, size)
+    line = codec.encode(event)
+    state, head = apply(state, event), link(head, line)
+    db.execute(SQL["insert_event"], (no, state.seq, line, head, None, None))
+    db.execute(SQL["erase_payloads"], (no,))
+    db.execute(SQL["erase_run"], (head, codec.encode_state(state), no))
+    said = {"by": grounds.by, "because": grounds.because, "payloads": payloads, "bytes": size}
+    house.write(db, [house.run_note(Matter.PAYLOADS_ERASED, grounds.at, run, Head(state.seq, head), **said)])
+    return Erasure(run, payloads, size)
+
+
+def _needed(state: RunState) -> str:
+    """Why a run needs its payloads still; empty when it does not."""
+    if state.phase is not Phase.STOPPED:
+        return f"it has not ended; `bridle cancel {state.run}` ends it"
+    if state.open_calls:
+        return f"{', '.join(state.open_calls)} may still come back; look again later"
+    if state.in_doubt:
+        return f"nobody can settle the doubt about {', '.join(state.in_doubt)} without its arguments"
+    return ""
+
+
+def wipe(db: sqlite3.Connection) -> bool:
+    """Carry the write-ahead log into the file and cut it to nothing; until then it holds pages as they were.
+
+    For who holds the lock of the store. Says whether it could be done: a reader may be in the way.
+    """
+    busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
+
+
+def expired(db: sqlite3.Connection, before: Millis, tenant: str | None = None) -> Iterator[list[RunId]]:
+    """Runs that ended before a time and still have their payloads, the oldest first, a hundred at a time."""
+    no = 0
+    while rows := db.execute(SQL["select_erasable"], (no, before, tenant, tenant, AT_ONCE)).fetchall():
+        no = rows[-1][0]  # ends: it only goes up
+        yield [RunId(run) for _, run in rows]
