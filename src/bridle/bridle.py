@@ -375,9 +375,9 @@ class Bridle(BlockingTwins):
             await asyncio.sleep(SWEEP_SECONDS)
             try:
                 await self.gateway.settle_all()
-                self.store.tick()
                 for run, by in self.store.wishes():
                     await self._grant(run, by)
+                self.store.tick()
             except Exception:  # the sweeper outlives one bad run; runs find out at their next admission
                 log.exception("sweep_failed")
 

@@ -245,6 +245,29 @@ def test_a_key_is_made_once(bridle: Bridled, house: House, here: Path) -> None:
     assert not (here / "secrets" / "key").exists()
 
 
+def test_a_house_at_work_signs_by_its_own_clock(house: House, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridle.bridle.SWEEP_SECONDS", 0)
+
+    async def story() -> list[int]:
+        seen = list[int]()
+        async with house.opened() as b:
+            await b.run(busy(), by="ann")
+            for ahead in (59_000, 2_000):
+                house.clock.at += ahead
+                for _ in range(50):
+                    await asyncio.sleep(0)
+                seen.append(lines(here))
+        return [*seen, lines(here)]
+
+    before = lines(here)
+    assert asyncio.run(story()) == [before + 1, before + 2, before + 2]
+
+
+def lines(here: Path) -> int:
+    """How many checkpoints there are."""
+    return (here / "s.db.checkpoints").read_bytes().count(b"\n")
+
+
 def test_a_bad_key_keeps_the_house_shut_with_a_sentence(house: House, here: Path) -> None:
     (here / "s.db.audit-key").chmod(0o644)
     (here / "flow.py").write_text("from bridle import Bridle, Flow\nb = Bridle({}, 'sqlite:///s.db')\nf = Flow('f')\n")

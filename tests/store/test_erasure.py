@@ -82,6 +82,17 @@ async def test_runs_are_erased_by_their_age_and_their_tenant_page_by_page(
     await store.close()
 
 
+async def test_a_damaged_run_keeps_its_payloads_and_holds_up_no_other(path: Path) -> None:
+    store = SqliteStore(path)
+    for run in ("r1", "r2"):
+        await store.transact(whole(run))
+    with closing(connect(path, False)) as db:
+        db.execute("UPDATE runs SET state = X'00' WHERE run = 'r1'")
+        done = erase(db, [RunId("r1"), RunId("r2")], GROUNDS)
+    assert ["this is no run of bridle" in done[0].kept, done[1].payloads] == [True, 1]
+    await store.close()
+
+
 async def test_a_hundred_that_cannot_be_written_are_all_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = SqliteStore(path)
     await store.transact(whole("r1"))

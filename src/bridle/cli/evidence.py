@@ -141,16 +141,16 @@ def erased(path: Path, run: str | None, before: Millis | None, tenant: str | Non
     done = Erased()
     with reading(path) as store:
         named = [meant(store, run)] if run is not None else []
-    lock = _locked(path)
-    try:
-        with closing(connect(path, False)) as db:
-            for page in [named] if before is None else erasure.expired(db, before, tenant):
-                for one in erasure.erase(db, page, grounds):
-                    (done.kept if one.kept else done.runs).append(one)
-            done.is_wiped = lock is not None and erasure.wipe(db)
-    finally:
+    with closing(connect(path, False)) as db:
+        for page in [named] if before is None else erasure.expired(db, before, tenant):
+            for one in erasure.erase(db, page, grounds):
+                (done.kept if one.kept else done.runs).append(one)
+        lock = _locked(path)  # for a moment: a house that starts meanwhile finds another owner
         if lock is not None:
-            os.close(lock)
+            try:
+                done.is_wiped = erasure.wipe(db)
+            finally:
+                os.close(lock)
     return done
 
 

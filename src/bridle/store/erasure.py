@@ -43,7 +43,10 @@ def _erase(db: sqlite3.Connection, run: RunId, grounds: Grounds) -> Erasure:
     no, head, salt, body = row
     if not salt:
         return Erasure(run)
-    state = codec.decode_state(body)
+    try:
+        state = codec.decode_state(body)
+    except codec.BadRow as error:
+        return Erasure(run, kept=str(error))
     why = _needed(state)
     if why:
         return Erasure(run, kept=why)

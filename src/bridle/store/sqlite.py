@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar, cast
@@ -32,8 +32,6 @@ CACHED_RUNS = 4_096
 CACHED_ACCOUNTS = 16_384
 _KILL_LEVELS = tuple(KillLevel)
 _OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
-
-
 _INSERT_EVENT = SQL["insert_event"]
 _UPDATE_RUN = SQL["update_run"]
 _SELECT_SWITCHES = SQL["select_switches"]
@@ -300,7 +298,8 @@ class SqliteStore:
     async def close(self) -> None:
         """Finish what is queued, and let go of the file."""
         await self._writer.close()
-        self.tick(at_once=True)
+        with suppress(ControlUnavailable):
+            self.tick(at_once=True)
         self.witness = None
         for db in {id(self._read): self._read, id(self._write): self._write}.values():
             db.close()

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -48,8 +49,10 @@ class Witness:
         self._at = now()  # of the newest checkpoint, or of the newest attempt
 
     def begin(self, house: Head, heads: Mapping[RunId, Head]) -> None:
-        """Sign what there is when the house opens."""
+        """Sign what there is when the house opens; who owned the store before may have gone on until now."""
         with self._lock:
+            with suppress(OSError):
+                self._last = self._file.last()
             self._house = house
             self._moved = dict(heads)
             self._sign()
