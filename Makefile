@@ -39,9 +39,11 @@ world: bench/.venv/peers.stamp ## what bridle and its peers do when things go wr
 		--markdown docs/peers_in_the_same_world.md --json docs/peers_in_the_same_world.json $(WORLD_ARGS)
 
 lock: .venv/lock.stamp ## resolve the dependencies anew into requirements/*.txt (LOCK_ARGS=--upgrade for newer ones)
-	@echo "lock         requirements/core.txt requirements/dev.txt requirements/lock.txt"
+	@echo "lock         requirements/core.txt requirements/audit.txt requirements/dev.txt requirements/lock.txt"
 	@$(UV_COMPILE) pyproject.toml --group build -o requirements/core.txt >/dev/null
-	@$(UV_COMPILE) pyproject.toml --group build --group dev -c requirements/core.txt -o requirements/dev.txt >/dev/null
+	@$(UV_COMPILE) pyproject.toml --extra audit -c requirements/core.txt -o requirements/audit.txt >/dev/null
+	@$(UV_COMPILE) pyproject.toml --extra audit --group build --group dev -c requirements/core.txt -c requirements/audit.txt \
+		-o requirements/dev.txt >/dev/null
 	@$(UV_COMPILE) --group lock -o requirements/lock.txt >/dev/null
 	@if [ -f bench/requirements.in ]; then echo "lock         bench/requirements.txt"; \
 		$(UV_COMPILE) bench/requirements.in -c requirements/core.txt -o bench/requirements.txt >/dev/null; fi

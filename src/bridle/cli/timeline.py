@@ -14,6 +14,7 @@ from bridle.rules.events import (
     CallSettled,
     CallVoided,
     Event,
+    PayloadErased,
     RunHalted,
     RunResumed,
     RunStarted,
@@ -99,6 +100,9 @@ class Timeline:
                 return [self._line(event.at, doubtful(f"halted: {StopNote(event.reason, event.detail).text()}"))]
             case RunStopped():
                 return [self._stopped(event)]
+            case PayloadErased():
+                said = f"erased: {counted(event.payloads, 'payload')} of {size(event.bytes)}, by {event.by}"
+                return [self._line(event.at, doubtful(said + (f": {event.because}" if event.because else "")))]
             case _:
                 assert_never(event)
 

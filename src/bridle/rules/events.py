@@ -159,6 +159,17 @@ class RunStopped:
     answer: Digest = Digest("")
 
 
+@data
+class PayloadErased:
+    """What the run kept beside its journal is gone, and its salt with it; the digests in the events stay."""
+
+    at: Millis
+    by: str
+    because: str
+    payloads: int
+    bytes: int
+
+
 Event = (
     RunStarted
     | StepEntered
@@ -171,4 +182,5 @@ Event = (
     | RunResumed
     | RunHalted
     | RunStopped
+    | PayloadErased
 )

@@ -16,6 +16,7 @@ from bridle.rules.events import (
     CallSettled,
     CallVoided,
     Event,
+    PayloadErased,
     RunHalted,
     RunResumed,
     RunStarted,
@@ -207,6 +208,8 @@ def apply(state: RunState | None, event: Event) -> RunState:
             return state.with_(seq=state.seq + 1, last_at=event.at, phase=Phase.STOPPED, stop=stopped, finalise={},
                 node_finalise={},
             )  # fmt: skip
+        case PayloadErased():  # it took no time of the run
+            return state.with_(seq=state.seq + 1)
         case _:
             assert_never(event)
 

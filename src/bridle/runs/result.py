@@ -28,6 +28,7 @@ class RunResult:
     head: str
     approval: str | None = None
     until: Millis | None = None
+    is_erased: bool = False  # its answer was erased, with everything else it kept
 
     @property
     def tool_calls(self) -> int:
@@ -44,6 +45,8 @@ class RunResult:
         found["answer" if self.status is Status.OK else "partial"] = (
             self.answer if self.status is Status.OK else self.partial
         )
+        if self.is_erased:
+            found["erased"] = True
         return {**found, "spent": {str(unit): used for unit, used in self.spent.items()}, "head": self.head}
 
 
@@ -60,6 +63,7 @@ def result_of(recorded: Recorded, said: bytes | None) -> RunResult:
         partial=None if status is Status.OK else words,
         spent=spent_by(state),
         head=recorded.head.hex(),
+        is_erased=recorded.is_erased,
     )
 
 

@@ -8,6 +8,7 @@ from bridle.rules.budget import Account, Balance
 from bridle.rules.data import data
 from bridle.rules.events import Event, RunResumed, RunStarted
 from bridle.rules.health import Health
+from bridle.rules.house import Note
 from bridle.rules.names import Digest, Millis, RunId, TenantId
 from bridle.rules.run import Phase, RunState, apply, fold
 from bridle.rules.switch import Switch
@@ -63,7 +64,8 @@ class Work:
     lines: list[Line] = field(default_factory=list)
     accounts: dict[Account, Balance] = field(default_factory=dict)
     healths: dict[tuple[TenantId, str], Health] = field(default_factory=dict)
-    policies: dict[Digest, bytes] = field(default_factory=dict)
+    policies: dict[Digest, tuple[bytes, Millis]] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
 
     def start(self, event: RunStarted, key: RunKey, salt: bytes) -> RunState:
         """Open the journal of a new run with its first event."""
@@ -110,7 +112,10 @@ class Work:
         return state
 
     def keep(self, run: RunId, name: str, body: bytes) -> None:
-        """Keep a payload beside the event that was appended last. Raises LookupError when there is no place for it."""
+        """Keep a payload beside the event that was appended last. Raises LookupError when there is no place for it.
+
+        Of a run whose payloads were erased nothing is kept any more.
+        """
         if type(body) is not bytes:
             raise TypeError(f"{name} is of type {type(body).__name__}; a payload is bytes")
         if not self.lines or self.lines[-1][0] != run:
@@ -118,7 +123,8 @@ class Work:
         _, seq, line, hash_, other, _ = self.lines[-1]
         if other is not None:
             raise LookupError(f"{name} has no place beside event {seq} of {run}, which keeps {other}")
-        self.lines[-1] = (run, seq, line, hash_, name, body)
+        if self._stored(run).salt:
+            self.lines[-1] = (run, seq, line, hash_, name, body)
 
     def find(self, tenant: TenantId, key: RunKey) -> RunState | None:
         """The newest run of this key, or of this fingerprint where the key is empty."""
@@ -148,9 +154,18 @@ class Work:
         """Every kill switch that is on."""
         return self.committed.load_switches()
 
-    def keep_policy(self, digest: Digest, canonical: bytes) -> None:
+    def keep_policy(self, digest: Digest, canonical: bytes, at: Millis) -> None:
         """Keep a policy under its digest, once."""
-        self.policies[digest] = canonical
+        self.policies[digest] = canonical, at
+
+    def note(self, note: Note) -> None:
+        """Add an entry to the chain of the house."""
+        self.notes.append(note)
+
+    @property
+    def events(self) -> int:
+        """How many were appended."""
+        return len(self.lines)
 
     def _stored(self, run: RunId) -> Stored:
         own = self.runs.get(run)
