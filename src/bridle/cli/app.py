@@ -31,10 +31,11 @@ COMMANDS = {
     "resolve": ("doubts", "Say whether a write in doubt took effect."),
     "kill": ("kill", "Take away writes, expensive calls, egress or everything, at once and in every process."),
     "unkill": ("kill", "Give it back."),
+    "audit": ("audit", "Verify and export the journals, sign where they end, erase what need not stay."),
     "doctor": ("doctor", "Look for what is wrong with the store, the policy and this machine."),
 }
-EPILOGUE = """Exit codes: 0 ok, 1 error, 2 notes of a policy or a finding of the doctor, 3 a run was stopped,
-130 interrupted."""
+EPILOGUE = """Exit codes: 0 ok, 1 error, 2 notes of a policy, a finding of the doctor, a gap of an audit,
+3 a run was stopped, 130 interrupted."""
 
 
 def version() -> str:

@@ -20,6 +20,7 @@ from bridle.rules.events import (
     CallVoided,
     Event,
     LadderMoved,
+    PayloadErased,
     RunHalted,
     RunResumed,
     RunStarted,
@@ -116,6 +117,8 @@ def apply(state: RunState | None, event: Event) -> RunState:
             return state.with_(seq=state.seq + 1, last_at=event.at, withheld=off, missing=_missing(state.missing, *off))
         case RunHalted() | RunStopped():
             return _over(state, event)
+        case PayloadErased():  # it took no time of the run
+            return state.with_(seq=state.seq + 1)
         case _:
             assert_never(event)
 
