@@ -1,7 +1,7 @@
-"""A write is refused until a person approves it, unless the policy says `require_approval: false`.
+"""A write waits until a person approves it, unless the policy says `require_approval: false`.
 
-The same flow runs under both policies. The refusal is the reason with which the first run ends, and it names the rule;
-the second run writes its note, once: a note that stands there already is never changed.
+The same flow runs under both policies. The first run waits, and nothing of it stays in memory meanwhile; the
+second run writes its note, once: a note that stands there already is never changed.
 """
 
 import asyncio
@@ -33,7 +33,8 @@ async def main() -> None:
         async with Bridle(policy, ":memory:") as b:
             folder(b, Path())
             result = await b.run(note, given)
-        print(f"require_approval {require_approval}: {result.status}, {result.stop.text()}")
+        said = result.stop.text() if result.stop else "a person is asked"
+        print(f"require_approval {require_approval}: {result.status}, {said}")
         print(f"  answer: {result.answer}, notes on disk: {notes()}")
 
 

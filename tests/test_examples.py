@@ -38,7 +38,7 @@ SAYS = {
         "[charges.md",
     ],
     "writes": [
-        "require_approval True: stopped, notes.write writes, and nobody has approved it (approval_required).",
+        "require_approval True: waiting, a person is asked",
         "answer: None, notes on disk: 0",
         "require_approval False: ok",
         "answer: wrote notes/order-88213.md, notes on disk: 1",
