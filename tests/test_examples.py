@@ -32,10 +32,10 @@ SAYS = {
         "[charges.md",
     ],
     "writes": [
-        "require_approval True: stopped, notes.write writes, and nobody has approved it (approval_required).",
-        "answer: None, notes on disk: 0",
-        "require_approval False: ok",
-        "answer: wrote notes/order-88213.md, notes on disk: 1",
+        "require_approval True: waiting, notes on disk: 0",
+        "  Write a new note with a title and a text",
+        "  ok: wrote notes/approval-true.md, notes on disk: 1",
+        "require_approval False: ok, notes on disk: 2",
     ],
 }
 

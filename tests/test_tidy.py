@@ -27,6 +27,7 @@ CATCHES_EVERYTHING = {
     ("src/bridle/gateway/gateway.py", "settle_all"): "the trouble of one run is not its neighbours'",
     ("src/bridle/gateway/judge.py", "judge"): "an output may run code of its own while it is read",
     ("src/bridle/runs/runner.py", "close"): "whatever it was, the caller is told how his run ended",
+    ("src/bridle/runs/runner.py", "suspend"): "whatever it was, the caller is told; the sweeper takes the run up",
     ("src/bridle/gateway/perform.py", "perform_here"): "what a client raised is translated, or raised again",
     ("src/bridle/gateway/perform.py", "_said"): "even the message of an exception is foreign code",
     ("src/bridle/gateway/threads.py", "submit"): "what a plain function raises is raised where it is waited for",

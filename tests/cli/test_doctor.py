@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bridle.store.opening import SCHEMA
 from tests.cli.conftest import Bridled
 from tests.cli.house import House, busy, greedy
 
@@ -35,7 +36,7 @@ def test_a_store_that_is_well(bridle: Bridled, here: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert "2 runs: each row is the fold of its journal, each chain holds." in done.out
     assert "Every shared account is the sum over the journals." in done.out
-    assert findings(bridle)["store"] == ("ok", "s.db: schema 2, 2 runs.")
+    assert findings(bridle)["store"] == ("ok", f"s.db: schema {SCHEMA}, 2 runs.")
 
 
 def test_an_edited_event_breaks_the_chain(bridle: Bridled, here: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_store_in_a_folder_that_may_not_be_written_is_read_and_not_called_dama
     House(here / "a #?%b.db").run(busy())
     before = sorted(path.name for path in here.iterdir())
     done = bridle("doctor", "--store", "a #?%b.db")
-    assert "ok    store     a #?%b.db: schema 2, 1 run." in done.out
+    assert f"ok    store     a #?%b.db: schema {SCHEMA}, 1 run." in done.out
     assert "backup" not in done.out
     assert bridle("show", "--store", "a #?%b.db").code == 0
     assert sorted(path.name for path in here.iterdir()) == before
@@ -117,7 +118,7 @@ def test_what_a_live_writer_has_not_checkpointed_is_seen_from_a_closed_folder(br
         runner.run(b.open())
         runner.run(b.run(busy(), by="ann"))
         assert (here / "s.db-wal").exists()
-        assert findings(bridle)["store"] == ("ok", "s.db: schema 2, 2 runs.")
+        assert findings(bridle)["store"] == ("ok", f"s.db: schema {SCHEMA}, 2 runs.")
         runner.run(b.close())
 
 

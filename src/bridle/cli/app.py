@@ -27,11 +27,16 @@ COMMANDS = {
     "run": ("run", "Run a flow, or answer a question from a folder of documents."),
     "runs": ("runs", "List the newest runs."),
     "show": ("show", "Tell the story of one run."),
+    "approvals": ("approvals", "List what waits for a person."),
+    "approve": ("answer", "Allow a call that waits: once, and exactly as it is shown."),
+    "edit": ("answer", "Allow it with smaller arguments."),
+    "reject": ("answer", "Refuse it, and say why."),
+    "respond": ("answer", "Refuse it with an answer: it is not made, and the run is told these words."),
     "cancel": ("cancel", "End a run, whoever works on it."),
     "doctor": ("doctor", "Look for what is wrong with the store, the policy and this machine."),
 }
-EPILOGUE = """Exit codes: 0 ok, 1 error, 2 notes of a policy or a finding of the doctor, 3 a run was stopped,
-130 interrupted."""
+EPILOGUE = """Exit codes: 0 ok, 1 error, 2 notes of a policy or a finding of the doctor, 3 a run was stopped
+or waits for a person, 130 interrupted."""
 
 
 def version() -> str:

@@ -233,10 +233,6 @@ _BY_RULE: Mapping[tuple[StopReason, str], tuple[str, str]] = MappingProxyType({
     (StopReason.POLICY_DENIED, "arguments"): (
         "The arguments of {tool} do not have its form: {error}.", "Correct the call.",
     ),
-    (StopReason.POLICY_DENIED, "approval_required"): (
-        "{tool} writes, and nobody has approved it (approval_required).",
-        "Approvals come with a later release; until then only `writes: {{require_approval: false}}` lets it write.",
-    ),
 })  # fmt: skip
 
 

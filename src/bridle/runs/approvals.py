@@ -1,7 +1,9 @@
 """What waits for a person, and his answer: bound to what he was shown, given once, in time, and not by who asked."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from bridle.gateway.asking import MOST_SHOWN, bind
 from bridle.gateway.cleaning import clean
@@ -55,7 +57,12 @@ class Approvals:
             for asked in line.state.asked
             if asked.answer is None
         ]
-        return sorted(found, key=lambda question: question.asked_at)
+        return sorted(found, key=lambda question: (question.asked_at, question.approval))
+
+    def of(self, run: RunId) -> list[Question]:
+        """What of one run waits for a person, in the order in which it was asked. Raises UnknownRun."""
+        state = self._store.recorded(run).state
+        return [self._question(state, asked) for asked in state.asked if asked.answer is None]
 
     def question(self, approval: str) -> Question:
         """One question that waits. Raises BadAnswer when there is none, or when it was answered."""
@@ -163,18 +170,25 @@ def _narrowed(question: Question, kept: Mapping[str, Json], arguments: Mapping[s
         if name not in question.arguments:
             raise BadAnswer(f"an edit may not add an argument, and {name} is new; reject it and say what is wanted")
         before = question.arguments[name]
-        if _is_number(value) and _is_number(before) and abs(value) > abs(before):  # type: ignore[arg-type]  # numbers
+        if _is_number(value) and _is_number(before) and abs(value) > abs(before):
             raise BadAnswer(f"an edit may narrow and never widen: {name} was {before} and would be {value}")
     return given
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _sentence(summary: str, arguments: Mapping[str, Json]) -> str:
-    """The tool's summary with its `{argument}` blanks filled; a blank that has no argument stays as it is."""
-    for name, value in arguments.items():
-        said = value if isinstance(value, str) else strict_json.canonical(value).decode()
-        summary = summary.replace(f"{{{name}}}", said)
-    return summary
+    """The tool's summary with its `{argument}` blanks filled; a blank that has no argument stays as it is.
+
+    In one pass: a blank inside of an argument is a part of that argument.
+    """
+
+    def filled(blank: re.Match[str]) -> str:
+        if blank[1] not in arguments:
+            return blank[0]
+        value = arguments[blank[1]]
+        return value if isinstance(value, str) else strict_json.canonical(value).decode()
+
+    return re.sub(r"\{([^{}]*)\}", filled, summary)
