@@ -25,6 +25,13 @@ SAYS = {
         "c4 kb.read would have been refused: max_tool_calls",
         "c5 web.read would have been refused: max_tool_calls, tool_denied",
     ],
+    "refunds": [
+        "ok: refunded 40 euros for order A-1",
+        "waiting: Refund 90 euros for order A-2? approve",
+        "ok: refunded 90 euros for order A-2",
+        "ok: refunded 60 euros for order A-3",
+        "ok: no refund for A-4: the parcel arrived",
+    ],
     "triage": [
         "find_cause --> escalate : exhausted",
         "ok: Order A-1 was charged as ordered: 40.00 euros.  (1 tool calls)",

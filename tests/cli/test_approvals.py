@@ -10,7 +10,7 @@ import pytest
 from bridle import Flow, Run
 from bridle.cli import answer
 from bridle.cli.screen import OUT
-from bridle.rules.approval import EXPIRES_AFTER
+from bridle.rules.policy import EXPIRES_AFTER
 from bridle.runs.result import RunResult
 from tests.cli.conftest import Bridled
 from tests.cli.house import HOSTILE, Clock, House, program

@@ -6,7 +6,7 @@ from dataclasses import field
 from bridle.gateway.live import Live
 from bridle.gateway.proposal import ModelWish, Proposal
 from bridle.gateway.settlement import Party, Settlement, accounts, concurrency_of, settle
-from bridle.rules.approval import EXPIRES_AFTER, Consent
+from bridle.rules.approval import Consent
 from bridle.rules.call import Call, Purpose
 from bridle.rules.checks import Snapshot, decide
 from bridle.rules.data import data
@@ -157,9 +157,8 @@ class Admission:
         """Put the question to a person; one that waits for its answer already is not asked again."""
         if seen.consent is None or (seen.consent.asked is not None and seen.consent.asked.answer is None):
             return
-        asked = ApprovalAsked(
-            self.now, call.id, call.tool, call.args, proposal.binding, Millis(self.now + EXPIRES_AFTER), call.turn
-        )
+        until = Millis(self.now + self.live.node.expire_after)
+        asked = ApprovalAsked(self.now, call.id, call.tool, call.args, proposal.binding, until, call.turn)
         tx.append(party.run, party.epoch, [asked])
         tx.keep(party.run, f"{call.id}.question", proposal.question)
 

@@ -3,14 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeGuard
 
 from bridle.gateway.asking import MOST_SHOWN, bind
 from bridle.gateway.cleaning import clean
 from bridle.gateway.schemas import Schema
 from bridle.gateway.world import World
 from bridle.rules import strict_json
-from bridle.rules.approval import Answer, Asked
+from bridle.rules.approval import Answer, Asked, widened
 from bridle.rules.events import ApprovalDecided
 from bridle.rules.failure import BridleError
 from bridle.rules.names import CallId, Digest, Millis, RunId
@@ -166,17 +165,10 @@ def _narrowed(question: Question, kept: Mapping[str, Json], arguments: Mapping[s
     errors = Schema.of(takes).errors(given) if isinstance(takes, dict) else []
     if errors:
         raise BadAnswer(f"the tool does not take these arguments: {errors[0]}")
-    for name, value in given.items():
-        if name not in question.arguments:
-            raise BadAnswer(f"an edit may not add an argument, and {name} is new; reject it and say what is wanted")
-        before = question.arguments[name]
-        if _is_number(value) and _is_number(before) and abs(value) > abs(before):
-            raise BadAnswer(f"an edit may narrow and never widen: {name} was {before} and would be {value}")
+    larger = widened(dict(question.arguments), given, "")
+    if larger:
+        raise BadAnswer(larger)
     return given
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _sentence(summary: str, arguments: Mapping[str, Json]) -> str:
