@@ -1,5 +1,6 @@
 """What happened in a run, one line for each thing that did."""
 
+import json
 from collections.abc import Callable
 from typing import assert_never
 
@@ -189,10 +190,18 @@ class Timeline:
         kept = self._payload(f"{call}.args")
         if kept is None and (tool, args) in self._args_of:
             kept = self._payload(f"{self._args_of[tool, args]}.args")
+        if kept is None:
+            kept = self._asked(call)
         if kept is None or kept == b"{}":
             return ""
         room = min(max(self._width - 72, LEAST_ARGS), MOST_ARGS)
         return " " + cut(kept[: 8 * MOST_ARGS].decode("utf-8", "replace"), room)
+
+    def _asked(self, call: CallId) -> bytes | None:
+        """The arguments that a person was asked about."""
+        question = self._payload(f"{call}.question")
+        arguments = json.loads(question)["arguments"] if question is not None else None
+        return json.dumps(arguments, separators=(",", ":"), ensure_ascii=False).encode() if arguments else None
 
     def _stopped(self, event: RunStopped) -> Line:
         note = StopNote(event.reason, event.detail)
