@@ -28,6 +28,7 @@ COMES_BACK_AFTER = 2.0  # seconds
 TRIES_AGAIN_AFTER = 10.0  # seconds, of a user whose run could not even be started
 TRIES = 4
 HEARD_AFTER = 2.0  # seconds
+QUESTIONS = 4  # that one run asks, at most, one after the other
 LONGEST_DAY = 4_000.0  # seconds: by then every run has ended, or it hangs
 
 
@@ -76,9 +77,7 @@ class Day:
             assert worker is not None
             worker.tap.is_out = False
             try:
-                for run in self._open_runs():
-                    await worker.does(worker.house.result(run))
-                await worker.does(worker.house.close())
+                await worker.does(self._finish(worker))
             except (asyncio.CancelledError, Crashed):
                 if not worker.is_dead:
                     raise
@@ -87,6 +86,20 @@ class Day:
             if not self._open_runs():
                 return
             await self._rise(dies=False)
+
+    async def _finish(self, worker: Worker) -> None:
+        """Who was asked and has not answered, answers; what is open, ends."""
+        for _ in range(QUESTIONS):
+            for question in worker.house.approvals.pending():
+                number = question.arguments["task"]
+                assert isinstance(number, int)
+                await self.people.answer(worker, self.tasks[number], question.approval)
+            await asyncio.sleep(HEARD_AFTER)
+            for run in self._open_runs():
+                await worker.house.result(run)
+            if not self._open_runs():
+                break
+        await worker.house.close()
 
     def _open_runs(self) -> list[RunId]:
         reader = self.disk.reader()

@@ -14,6 +14,7 @@ from bridle.rules.call import CallKind
 from bridle.rules.events import (
     CallAdmitted,
     CallInDoubt,
+    CallResolved,
     CallSettled,
     CallVoided,
     Event,
@@ -41,7 +42,7 @@ class Answered:
     told: Millis
 
 
-@dataclass(slots=True)
+@dataclass
 class Journal:
     """One run as the store has it, with the stamp of each event's commit."""
 
@@ -70,6 +71,11 @@ class Journal:
     def away(self) -> int:
         """How long nobody worked on it, as it counts: from its last event on, for nobody sees a worker die."""
         return sum(entry.event.away for entry in self.entries if isinstance(entry.event, RunResumed))
+
+    @cached_property
+    def resolved(self) -> dict[CallId, CallResolved]:
+        """What became known of calls that were in doubt."""
+        return {entry.event.call: entry.event for entry in self.entries if isinstance(entry.event, CallResolved)}
 
     @property
     def ended(self) -> int:

@@ -24,7 +24,7 @@ LIMITS = Limits(
     max_steps=30,
     max_seconds=90,
     max_model_calls=12,
-    max_tool_calls=16,
+    max_tool_calls=20,
     max_tokens=200_000,
     max_usd=UsdNanos(NANOS_PER_USD // 4),
 )
@@ -79,6 +79,8 @@ def _desk(name: str, model: str) -> Flow:
         assert isinstance(state, dict)
         for to in ("user", "archive"):
             await _tried(run, "mail.send", task=state["task"], to=f"{to}-{state['task']}@home.example")
+        await _tried(run, "charge.card", task=state["task"])
+        await _tried(run, "book.seat", task=state["task"])
         amount = amount_of(state["task"])
         for _ in range(2 if amount >= SEEN_TWICE else 1):  # what was allowed once is not allowed twice
             await _tried(run, "refund.create", task=state["task"], amount=amount)
@@ -173,6 +175,22 @@ async def _send(task: int, to: str, *, call: CallContext) -> object:
     return await _served("mail.send", call, task=task, to=to)
 
 
+async def _charge(task: int, *, call: CallContext) -> object:
+    return await _served("charge.card", call, task=task)
+
+
+async def _book(task: int, *, call: CallContext) -> object:
+    return await _served("book.seat", call, task=task)
+
+
+async def _is_booked(key: str) -> object:
+    return await PRESENT.get().world.probe(PRESENT.get(), "book.seat", key)
+
+
+async def _is_charged(key: str) -> object:
+    return await PRESENT.get().world.probe(PRESENT.get(), "charge.card", key)
+
+
 async def _refund(task: int, amount: int, *, call: CallContext) -> object:
     return await _served("refund.create", call, task=task, amount=amount)
 
@@ -190,6 +208,8 @@ def furnished(store: str, world: OutsideWorld) -> Bridle:
     declared("job.poll", _poll, effect="read", reuse="never")
     declared("mail.send", _send, effect="write")
     declared("refund.create", _refund, effect="write", summary="Refund {amount} for task {task}")
+    declared("charge.card", _charge, effect="write", idempotency="key", key="charge:{task}", probe=_is_charged)
+    declared("book.seat", _book, effect="write", key="seat:{task}", probe=_is_booked, lands_within=2)
     for flow in (POLLING, *FLOWS.values()):
         b.register(flow)
     return b

@@ -1,8 +1,8 @@
 """People who are asked about a call: they approve, refuse, edit, click twice, or try to answer themselves."""
 
 import asyncio
-import random
 from collections.abc import Mapping
+from json import loads
 
 from bench.storm.ledger import Deed, Line
 from bench.storm.plan import chance_of
@@ -11,9 +11,10 @@ from bench.storm.worker import Worker
 from bench.storm.world import World
 from bridle.gateway.cleaning import clean
 from bridle.rules import strict_json
+from bridle.rules.failure import ControlUnavailable
 from bridle.runs.approvals import Approvals, BadAnswer, Question
 
-WAYS = ("approve",) * 5 + ("reject",) * 2 + ("edit", "twice", "himself")
+WAYS = ("approve",) * 3 + ("reject", "edit", "twice", "himself")
 THINKS = (1.0, 30.0)  # seconds
 BOSS = "boss"
 
@@ -25,11 +26,13 @@ class People:
         self.wrong: list[str] = []  # answers that were taken and should not have been
         self._seed, self._world = seed, world
         self._answered: set[str] = set()
+        self._asked: dict[str, int] = {}  # in which life of the worker somebody thinks about it
 
     async def answer(self, worker: Worker, task: Task, approval: str) -> None:
         """One question: the same person says the same again when the worker died before he was heard."""
-        if approval in self._answered:
+        if self._asked.get(approval) == worker.number or approval in self._answered:
             return
+        self._asked[approval] = worker.number
         chance = chance_of(self._seed, task.number, approval.rpartition("/")[2])
         await asyncio.sleep(chance.uniform(*THINKS))
         worker.must_live()
@@ -38,40 +41,44 @@ class People:
             question = approvals.question(approval)
         except BadAnswer:  # he was heard before the worker died, or the run has ended
             return
-        await self._said(approvals, question, task, chance)
-        self._answered.add(approval)
-
-    async def _said(self, approvals: Approvals, question: Question, task: Task, chance: random.Random) -> None:
         way = chance.choice(WAYS)
-        name, shown = question.approval, dict(question.arguments)
-        if way == "himself":
-            await self._refused(approvals, name, f"u{task.number}")
-        if way == "reject":
-            self._write(question, task, "reject", shown)
-            await approvals.answer(name, "reject", BOSS, said="too much")
+        if way == "himself" and not await self._is_refused(approvals, approval, f"u{task.number}"):
             return
-        if way == "edit":
-            changed = {**shown, "amount": 1}
-            self._write(question, task, "edit", changed)
-            await approvals.answer(name, "edit", BOSS, arguments=changed)
+        line = self._write(question, task, way)
+        try:
+            await self._says(approvals, approval, way, loads(line.args))
+        except ControlUnavailable:  # nothing was written down; he is asked again
+            line.answer = "not heard"
+            del self._asked[approval]
             return
-        self._write(question, task, "approve", shown)
-        await approvals.answer(name, "approve", BOSS)
+        self._answered.add(approval)
         if way == "twice":
-            await self._refused(approvals, name, BOSS)
+            await self._is_refused(approvals, approval, BOSS)
 
-    async def _refused(self, approvals: Approvals, approval: str, by: str) -> None:
+    async def _says(self, approvals: Approvals, approval: str, way: str, arguments: Mapping[str, object]) -> None:
+        match way:
+            case "reject":
+                await approvals.answer(approval, "reject", BOSS, said="too much")
+            case "edit":
+                await approvals.answer(approval, "edit", BOSS, arguments=arguments)
+            case _:
+                await approvals.answer(approval, "approve", BOSS)
+
+    async def _is_refused(self, approvals: Approvals, approval: str, by: str) -> bool:
         try:
             await approvals.answer(approval, "approve", by)
-        except BadAnswer:
-            return
+        except (BadAnswer, ControlUnavailable):
+            return True
         self.wrong.append(f"{approval} took an answer of {by} that does not count")
+        return False
 
-    def _write(self, question: Question, task: Task, answer: str, arguments: Mapping[str, object]) -> None:
+    def _write(self, question: Question, task: Task, way: str) -> Line:
+        """The line of the ledger: what the call may be after this answer."""
         run, _, call = question.approval.rpartition("/")
-        self._world.ledger.write(
+        arguments = {**question.arguments, "amount": 1} if way == "edit" else dict(question.arguments)
+        return self._world.ledger.write(
             Line(
                 self._world.ledger.stamp(), self._world.loop.now(), Deed.SAID, task.number, question.tool,
-                run=run, call=call, answer=answer, args=strict_json.canonical(clean(arguments, max_bytes=10_000)),
+                run=run, call=call, answer=way, args=strict_json.canonical(clean(arguments, max_bytes=10_000)),
             )
         )  # fmt: skip

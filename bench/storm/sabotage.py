@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from types import MappingProxyType
 from unittest import mock
 
-from bridle.gateway import admission, attempt, gateway, judge
+from bridle.gateway import admission, attempt, doubt, gateway, judge
 from bridle.gateway.admission import Verdict
 from bridle.gateway.gateway import Gateway
 from bridle.gateway.judge import Judged
@@ -26,7 +27,7 @@ from bridle.rules.decision import Admit, Decision
 from bridle.rules.events import CallAdmitted, Event, RunStopped
 from bridle.rules.failure import CallFailed, ControlUnavailable
 from bridle.rules.health import Health
-from bridle.rules.names import CallId, Digest, Effect, Millis, RunId, ToolName, UsdNanos
+from bridle.rules.names import CallId, Digest, Effect, Millis, RunId, TenantId, ToolName, UsdNanos
 from bridle.rules.prompt import Message, ModelRequest, Prompt, Role
 from bridle.rules.run import Progress, RunState
 from bridle.runs import approvals, journey
@@ -118,6 +119,10 @@ def _mixes_up_outputs(raw: object, ruled: Ruled, run: RunId, call: CallId, shown
     return judge.judge(_mixed[0], ruled, run, call, shown)
 
 
+def _another_key(tenant: TenantId, tool: ToolName, run: RunId, key: str) -> str:
+    return f"{run}/{key}/{next(_NUMBERS)}"
+
+
 def _always_retries(failed: CallFailed, number: int, run: RunState, health: Health) -> bool:
     return failed.kind.is_transient and number < 9
 
@@ -147,6 +152,7 @@ def _takes_polls_for_loops(recent: Sequence[Progress], tool: ToolName, args: Dig
     return len(recent) >= 2 and all((p.tool, p.args) == (tool, args) for p in recent[-2:])
 
 
+_NUMBERS = count(1)
 _append, _lost, _ended_early, _admit, _ceiling = (
     Work.append, journey.lost, attempt.ended_early, Gateway.admit, Prices.ceiling,
 )  # fmt: skip
@@ -178,6 +184,12 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType({
     )),
     "memory_is_lost": Sabotage("P3", "a run that is resumed remembers none of its calls", (
         (gateway, "recall", lambda live, proposal: None),
+    )),
+    "every_attempt_has_its_own_key": Sabotage("P3", "a write that is sent again has another key", (
+        (attempt, "sent_key", _another_key),
+    )),
+    "everything_is_sent_again": Sabotage("P3", "what the far end would not recognise is sent again too", (
+        (doubt, "is_known_again", lambda _, now: True),
     )),
     "permit_opens_twice": Sabotage("P4", "a permit is not single-use, and the call is made twice", (
         (attempt, "perform", _performs_twice),

@@ -97,8 +97,11 @@ def chunk(order: Order, houses: Sequence[int]) -> Played:
     began, found, plan = time.process_time(), Played(), PLANS[order.plan]
     with applied(order.sabotage):
         for house in houses:
-            seen = play(order.seed, house, plan)
-            found.tally.add(tally(seen, list(violations(seen))))
+            try:
+                seen = play(order.seed, house, plan)
+                found.tally.add(tally(seen, list(violations(seen))))
+            except Exception as error:  # noqa: BLE001 - one house that cannot be played is told, and the next one is
+                found.tally.violations.append((house * RUNS_OF_A_HOUSE, "P0 the storm itself", repr(error)))
     gc.collect()
     found.memory.append(_resident())
     found.cpu = time.process_time() - began

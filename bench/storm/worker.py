@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import secrets
 import sqlite3
 import tempfile
 from collections.abc import Coroutine, Iterator
@@ -11,7 +12,6 @@ from contextvars import Context, copy_context
 from pathlib import Path
 from typing import TypeVar
 from unittest import mock
-from weakref import WeakSet
 
 import bridle.bridle
 from bench.storm.house import PRESENT, furnished
@@ -72,7 +72,7 @@ class Worker:
         self.clock_off = Millis(0)
         self._loop = loop = world.loop
         self.death: asyncio.Future[None] = loop.create_future()
-        self._tasks: WeakSet[asyncio.Task[object]] = WeakSet()
+        self._tasks: dict[asyncio.Task[object], None] = {}
         self._context = copy_context()
         self._context.run(PRESENT.set, self)
         self.tap = Tap(disk.open(), world.ledger, commits, dies_at, self.die)
@@ -82,7 +82,7 @@ class Worker:
 
     async def open(self) -> None:
         """Open the house, recovery included."""
-        with _lent(self.tap):
+        with _lent(self.tap, self.number):
             await self.does(self.house.open())
 
     def does(self, work: Coroutine[object, object, T]) -> "asyncio.Task[T]":
@@ -98,7 +98,8 @@ class Worker:
 
     def owns(self, task: "asyncio.Task[object]") -> None:
         """One more task in its name."""
-        self._tasks.add(task)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
     def must_live(self) -> None:
         """The dead send nothing. Raises Crashed."""
@@ -122,13 +123,19 @@ class Worker:
 
 
 @contextmanager
-def _lent(tap: Tap) -> Iterator[None]:
-    """Bridle opens its store by name; here it is given this one."""
+def _lent(tap: Tap, number: int) -> Iterator[None]:
+    """Bridle opens its store by name; here it is given this one, and a name on the roll that is the same every time."""
 
     def opened(*_: object) -> Tap:
         return tap
 
-    with mock.patch.multiple(bridle.bridle, SqliteStore=opened, MemoryStore=opened):
+    def name(_: int) -> str:
+        return f"{number:08}"
+
+    with (
+        mock.patch.multiple(bridle.bridle, SqliteStore=opened, MemoryStore=opened),
+        mock.patch.object(secrets, "token_hex", name),
+    ):
         yield
 
 

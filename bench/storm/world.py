@@ -9,7 +9,7 @@ from typing import Protocol
 
 from bench.storm.ledger import Deed, Ledger, Line, Told
 from bench.storm.plan import AMBIGUOUS, INJECTION, WIRE, Fault, Harm, Plan, chance_of
-from bench.storm.tasks import ATTACKER, INJECTED, UNPRICED, WRITES, Mind, Shape, Task, Turn, harm_of, mind_of
+from bench.storm.tasks import ATTACKER, INJECTED, UNKEYED, UNPRICED, WRITES, Mind, Shape, Task, Turn, harm_of, mind_of
 from bridle.gateway.cleaning import clean
 from bridle.gateway.context import CallContext
 from bridle.rules import strict_json
@@ -22,11 +22,13 @@ from bridle.testing.virtual_time import VirtualLoop
 PRICE_IN, PRICE_OUT = 1_000, 4_000  # nano-dollars a token; the house's policy says the same
 DOWN_EVERY, DOWN_FOR = 600.0, 60.0  # seconds
 FOR_EVER = 86_400.0
-DEPENDENCIES = ("kb", "web", "job", "mail", "refund", "model")
+KNOWS_KEYS = "charge.card"
+DEPENDENCIES = ("kb", "web", "job", "mail", "refund", "charge", "book", "model")
 PATIENCE = (None, Millis(0), Millis(250), Millis(2_000), Millis(7_000), Millis(-5), Millis(3_600_000))
 LONG = Millis(60_000)  # who asks for more than this has refused
 BAD_TEXT = tuple(HOSTILE[name] for name in ("bytes that are no UTF-8", "a lone surrogate", "NUL in text"))
 BAD_NUMBER = tuple(HOSTILE[name] for name in ("NaN", "infinity", "an integer of 5,000 digits", "depth 100,000"))
+UNKEYED_FAR_ENDS = tuple(tool.partition(".")[0] + "." for tool in UNKEYED)
 CANARY = re.compile(r"canary-(\w+)")
 HTML = "<!DOCTYPE html><html><body>Bad gateway, but with style</body></html>"
 
@@ -68,6 +70,7 @@ class World:
         self._minds: dict[int, Mind] = {number: mind_of(seed, task, plan) for number, task in tasks.items()}
         self._chances = {number: chance_of(seed, number, "wire") for number in tasks}
         self._polled: dict[int, int] = {}
+        self._done: set[str] = set()  # keys of writes that took effect
         self._under_way = Counter[tuple[str, str]]()
         first = chance_of(seed, min(tasks), "weather")
         self._down_from = {name: first.uniform(0, DOWN_EVERY) for name in DEPENDENCIES}
@@ -179,7 +182,7 @@ class World:
         """What comes back, if anything does."""
         chance, fault = self._chances[task.number], line.fault
         if line.name in WRITES:
-            self._carry_out(line, fault, chance.random(), chance.uniform(0.05, 0.5))
+            self._carry_out(line, fault, chance.random(), chance.uniform(0.01, 0.05))
         await asyncio.sleep(chance.uniform(0.05, 1.5))
         try:
             await self._failed(fault, task, dependency)
@@ -196,14 +199,26 @@ class World:
             return
         if fault in (Fault.SERVER_ERROR, Fault.TIMEOUT, Fault.DRIP, Fault.NEVER_CLOSES) and luck < 0.5:
             return
-        self.loop.call_later(after, self._took_effect, line)
+        for _ in range(2 if fault is Fault.TWICE and line.name == KNOWS_KEYS else 1):
+            self.loop.call_later(after, self._took_effect, line)
 
     def _took_effect(self, line: Line) -> None:
+        if line.name == KNOWS_KEYS and line.key in self._done:
+            return  # it has seen this key, and does nothing twice
+        self._done.add(line.key)
         effect = Line(
             self.ledger.stamp(), self.loop.now(), Deed.EFFECT, line.task, line.name, line.fault, line.worker,
             line.run, line.call, line.key, line.args, is_honest=line.is_honest,
         )  # fmt: skip
         self.ledger.write(effect)
+
+    async def probe(self, caller: Caller, tool: str, key: str) -> object:
+        """Whether a write under this key took effect: its receipt, or None."""
+        caller.must_live()
+        await asyncio.sleep(0.1)
+        if self._plan.factor and self.is_down(tool.partition(".")[0]):
+            raise CallFailed(FailureKind.UNAVAILABLE, "connection refused", happened=False)
+        return {"text": f"receipt of {key}"} if key in self._done else None
 
     def _output(self, tool: str, task: Task, args: Mapping[str, object], fault: Fault) -> object:
         chance = self._chances[task.number]
@@ -241,7 +256,7 @@ class World:
             fate.met(fault, Harm.RUN if dependency == "model" else Harm.CALL)
         elif fault is not Fault.NONE:
             fate.met(fault, WIRE[fault].model if dependency == "model" else WIRE[fault].tool)
-            fate.is_spoiled |= dependency in ("mail", "refund") and fault in AMBIGUOUS
+            fate.is_spoiled |= f"{dependency}." in UNKEYED_FAR_ENDS and fault in AMBIGUOUS
         return fault
 
     def is_down(self, dependency: str) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bridle.bridle import Bridle
+from bridle.gateway.world import World
 from bridle.rules.events import CallSettled, RunResumed, RunStopped
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.names import Millis, RunId
@@ -39,8 +40,8 @@ class Place:
         self.reading = asyncio.Event()
         self.reads = 0
 
-    def worker(self, policy: Policy | None = None) -> Bridle:
-        b = Bridle(policy or allowing("r"), self.url)
+    def worker(self, policy: Policy | None = None, world: World | None = None) -> Bridle:
+        b = Bridle(policy or allowing("r"), self.url, world=world)
 
         @b.tool("r", effect="read", source="trusted")
         async def read() -> str:
@@ -67,6 +68,17 @@ async def lost(b: Bridle, place: Place) -> RunId:
     b._working[live.run].cancel()
     await asyncio.gather(task, return_exceptions=True)
     return live.run
+
+
+async def test_a_run_of_a_worker_whose_clock_was_ahead_is_taken_over_all_the_same(place: Place) -> None:
+    """Found by the storm (seed 7, run 8474): its last event lay in the future, so it was never old enough."""
+    ahead = World(now=lambda: Millis(World().now() + 600_000))
+    async with place.worker(world=ahead) as one:
+        run = await lost(one, place)
+    async with place.worker() as other:
+        assert [state.run for state in other.progress()] == [run]
+        place.gate.set()
+        assert (await other.result(run)).answer == "read"
 
 
 async def test_a_request_for_a_run_of_another_worker_waits_for_its_end(place: Place) -> None:

@@ -8,7 +8,8 @@ from bench.storm.house import LIMITS
 from bench.storm.ledger import Deed, Line, Told
 from bench.storm.plan import Fault
 from bench.storm.tasks import Shape
-from bridle.rules.names import MILLIS_PER_SECOND
+from bridle.rules.events import RunResumed
+from bridle.rules.names import MILLIS_PER_SECOND, RunId
 from bridle.rules.stop import StopReason
 
 REPEATS = 3
@@ -32,8 +33,15 @@ def violations(seen: Evidence) -> Iterator[str]:
         if line.deed is Deed.CALLED:
             streak = (line.run, line.worker)
             streaks[streak] = streaks[streak] + 1 if _learns_nothing(line) else 0
-            if streaks[streak] == REPEATS + 1:
+            if streaks[streak] == _most_repeats(seen, line) + 1:
                 yield f"{line.run} called {line.name} {streaks[streak]} times with the same arguments and result"
+
+
+def _most_repeats(seen: Evidence, line: Line) -> int:
+    """Three; and one more for each time the run was taken over, whose turns are numbered from its step on again."""
+    journal = seen.journals.get(RunId(line.run))
+    taken_over = sum(isinstance(entry.event, RunResumed) for entry in journal.entries) if journal is not None else 0
+    return REPEATS + taken_over
 
 
 def _learns_nothing(line: Line) -> bool:
