@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridle.rules.approval import Answer, Asked, Consent, consented, widened
-from bridle.rules.decision import Deny, Hold
+from bridle.rules.approval import REMEMBERED, Answer, Asked, Consent, consented, widened
+from bridle.rules.decision import Admit, Decision, Deny, Hold
+from bridle.rules.events import CallAdmitted, Event
 from bridle.rules.names import CallId, Digest, Millis, ToolName
+from bridle.rules.policy import Policy
 from bridle.rules.stop import StopReason
 from bridle.rules.strict_json import Json
+from tests.rules.house import ALLOWED, MAIL, House, tool_call
 
 Rule = Callable[[Consent, Millis], Hold | Deny | None]
 BINDINGS = st.sampled_from([Digest(""), Digest("a"), Digest("b")])
@@ -82,6 +85,40 @@ def _without_an_answer(consent: Consent, now: Millis) -> Hold | Deny | None:
 def test_a_rule_that_lets_more_pass_is_found(sabotage: Rule) -> None:
     with pytest.raises(AssertionError):
         never_admits_without_a_yes(sabotage)
+
+
+class Forgetful(House):
+    """A house in which an admission does not name the question that it used up."""
+
+    def write(self, event: Event) -> None:
+        super().write(replace(event, approval=CallId("")) if isinstance(event, CallAdmitted) else event)
+
+
+def _second_call(house: House) -> Decision:
+    for _ in range(2):
+        house.propose(tool_call(MAIL))
+        house.answer(0, Answer.APPROVE)
+    (sent,) = house.run.open_calls
+    house.settle(sent)
+    return house.propose(tool_call(MAIL))
+
+
+def test_a_yes_is_used_up_by_the_call_that_it_allowed() -> None:
+    policy = Policy(allow=ALLOWED)
+    assert _second_call(House(policy)).answer == Hold("approval_required")
+    assert isinstance(_second_call(Forgetful(policy)).answer, Admit), "this sabotage is seen"
+
+
+def test_a_run_has_only_so_many_open_questions() -> None:
+    house = House(Policy(allow=ALLOWED, max_refusals=99))
+    for number in range(REMEMBERED):
+        assert house.propose(tool_call(MAIL, f"a{number}")).answer == Hold("approval_required")
+    refusal = house.propose(tool_call(MAIL, "one more")).answer
+    assert isinstance(refusal, Deny)
+    assert refusal.detail["rule"] == "too many open questions"
+    assert house.propose(tool_call(MAIL, "a0")).answer == Hold("approval_required"), "it waits already"
+    house.answer(0, Answer.REJECT)
+    assert house.propose(tool_call(MAIL, "one more")).answer == Hold("approval_required")
 
 
 @pytest.mark.parametrize(

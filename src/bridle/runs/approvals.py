@@ -50,18 +50,20 @@ class Approvals:
 
     def pending(self) -> list[Question]:
         """What waits for a person, the oldest question first."""
-        found = [
-            self._question(line.state, asked)
-            for line in self._store.runs(limit=MOST_RUNS, only_open=True)
-            for asked in line.state.asked
-            if asked.answer is None
-        ]
+        lines = self._store.runs(limit=MOST_RUNS, only_open=True)
+        found = [question for line in lines for question in self._waiting(line.state)]
         return sorted(found, key=lambda question: (question.asked_at, question.approval))
 
     def of(self, run: RunId) -> list[Question]:
         """What of one run waits for a person, in the order in which it was asked. Raises UnknownRun."""
         state = self._store.recorded(run).state
-        return [self._question(state, asked) for asked in state.asked if asked.answer is None]
+        return self._waiting(state)
+
+    def _waiting(self, state: RunState) -> list[Question]:
+        """One question that was erased hides no other."""
+        waiting = [asked for asked in state.asked if asked.answer is None]
+        kept = [self._store.payload(state.run, f"{asked.call}.question") is not None for asked in waiting]
+        return [self._question(state, asked) for asked, is_kept in zip(waiting, kept, strict=True) if is_kept]
 
     def question(self, approval: str) -> Question:
         """One question that waits. Raises BadAnswer when there is none, or when it was answered."""
