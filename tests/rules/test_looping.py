@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridle.rules.decision import Halt, Reuse
+from bridle.rules.decision import Admit, Halt, Reuse
+from bridle.rules.failure import FailureKind
 from bridle.rules.looping import LONGEST_CYCLE, REPEATS, is_looping
-from bridle.rules.names import Digest, ToolName
+from bridle.rules.names import CallId, Digest, ToolName
 from bridle.rules.policy import Limits, Policy
 from bridle.rules.run import REMEMBERED, REUSED, Progress
-from tests.rules.house import ALLOWED, MAIL, SEARCH, House, tool_call
+from tests.rules.house import ALLOWED, MAIL, READ, SEARCH, House, tool_call
 
 T = ToolName("t")
 
@@ -153,3 +154,12 @@ def test_writing_ten_things_that_all_say_ok_is_work() -> None:
         decision = house.propose(tool_call(MAIL, f"to {number}", turn=number))
         assert not isinstance(decision.answer, Halt)
         house.settle(next(iter(house.run.open_calls)), result="ok")
+
+
+def test_calls_that_nobody_waited_for_say_nothing_about_progress() -> None:
+    """Found by the storm (seed 7, run 30350): an honest poll whose worker was killed twice was taken for a loop."""
+    house = House(Policy(allow=ALLOWED))
+    for turn in (1, 2):
+        assert house.propose(tool_call(READ, "a", turn=turn)).answer == Admit(tool_call(READ, "a").hold)
+        house.settle(CallId(f"c{turn}"), failure=FailureKind.CANCELLED)
+    assert isinstance(house.propose(tool_call(READ, "a", turn=3)).answer, Admit)

@@ -201,7 +201,7 @@ def _asked(state: RunState, event: ApprovalAsked | ApprovalDecided | RunSuspende
 
 def _settled(state: RunState, event: CallSettled) -> RunState:
     call, recent = _open(state, event.call), state.recent
-    if call.kind is CallKind.TOOL:
+    if call.kind is CallKind.TOOL and event.failure is not FailureKind.CANCELLED:  # which proves nothing
         result = Digest("") if event.failure else event.result
         progress = Progress(call.tool, call.args, result, call.turn, call.effect is Effect.WRITE)
         recent = _remember(state, progress)
