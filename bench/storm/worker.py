@@ -127,7 +127,7 @@ def _lent(tap: Tap, number: int) -> Iterator[None]:
     """Bridle opens its store by name; here it is given this one, and a name on the roll that is the same every time."""
 
     def opened(*_: object) -> Tap:
-        tap.enlist()
+        tap.inner.enlist()
         return tap
 
     def name(_: int) -> str:

@@ -70,7 +70,7 @@ steps: st.SearchStrategy[list[Step]] = st.lists(
                 "question",
                 "answer",
                 "suspend",
-            )  # fmt: skip
+            )
         ),
         st.integers(0, 1_000_000),
     ),
