@@ -45,9 +45,11 @@ storm-sabotage: .venv/dev.stamp ## break our own code on purpose, one promise at
 	@STORM_SABOTAGES=all $(BIN)/python -m pytest -q -n auto tests/storm/test_sabotage.py </dev/null
 
 lock: .venv/lock.stamp ## resolve the dependencies anew into requirements/*.txt (LOCK_ARGS=--upgrade for newer ones)
-	@echo "lock         requirements/core.txt requirements/dev.txt requirements/lock.txt"
+	@echo "lock         requirements/core.txt requirements/audit.txt requirements/dev.txt requirements/lock.txt"
 	@$(UV_COMPILE) pyproject.toml --group build -o requirements/core.txt >/dev/null
-	@$(UV_COMPILE) pyproject.toml --group build --group dev -c requirements/core.txt -o requirements/dev.txt >/dev/null
+	@$(UV_COMPILE) pyproject.toml --extra audit -c requirements/core.txt -o requirements/audit.txt >/dev/null
+	@$(UV_COMPILE) pyproject.toml --extra audit --group build --group dev -c requirements/core.txt -c requirements/audit.txt \
+		-o requirements/dev.txt >/dev/null
 	@$(UV_COMPILE) --group lock -o requirements/lock.txt >/dev/null
 	@if [ -f bench/requirements.in ]; then echo "lock         bench/requirements.txt"; \
 		$(UV_COMPILE) bench/requirements.in -c requirements/core.txt -o bench/requirements.txt >/dev/null; fi

@@ -74,6 +74,7 @@ LINES = {
     "disk_1000": Line("disk per call, at 1,000 calls", "kB", 1.5, 1.0),
     "import_wall": Line("import, wall", "ms", 250, 150),
     "import_rss": Line("import, RSS after it", "MB", 50, None),
+    "audit": Line("chains, house and checkpoints, CPU per event", "us", 10, 5),
     "in_flight": Line("memory of 1,000 runs in flight", "MB", 25, 12),
 }
 
@@ -212,6 +213,16 @@ async def in_flight(arena: Arena) -> dict[str, Samples]:
     return {"in_flight": await measure.interleaved(arena.rounds(3, 1), arena.names, take)}
 
 
+async def audit(arena: Arena) -> dict[str, Samples]:
+    """Take what the audit adds to an event of ours, each time in a fresh process; the peers have none."""
+
+    async def take(_: str) -> float:
+        return measure.in_fresh_process(["-m", "bench.audit", str(arena.folder)])["us"]
+
+    ours = [name for name in arena.names if name == "bridle"]
+    return {"audit": await measure.interleaved(arena.rounds(7, 3), ours, take)}
+
+
 MEASUREMENTS: dict[str, Callable[[Arena], Awaitable[dict[str, Samples]]]] = {
-    each.__name__: each for each in (at_once, durable, memory, growth, disk, imports, in_flight)
+    each.__name__: each for each in (at_once, durable, memory, growth, disk, imports, audit, in_flight)
 }

@@ -1,7 +1,8 @@
-"""A write is refused until a person approves it, unless the policy says `require_approval: false`.
+"""A write waits for a person, unless the policy says `require_approval: false`.
 
-The same flow runs under both policies. The refusal is the reason with which the first run ends, and it names the rule;
-the second run writes its note, once: a note that stands there already is never changed.
+The same flow runs under both policies. The first run waits: it holds nothing, and no process has to live meanwhile. A
+person answers, here the program itself with `b.approvals`, at a shell `bridle approve`; the same key then goes on with
+the run, which writes its note once: a note that stands there already is never changed.
 """
 
 import asyncio
@@ -26,15 +27,19 @@ def notes() -> int:
 
 
 async def main() -> None:
-    """The same input under two policies."""
-    given = {"title": "Order 88213", "text": "The customer was called back."}
+    """The same flow under two policies."""
     for require_approval in (True, False):
+        given = {"title": f"Approval {require_approval}", "text": "The customer was called back."}
         policy = {"tools": {"allow": ["notes.write"]}, "writes": {"require_approval": require_approval}}
         async with Bridle(policy, ":memory:") as b:
             folder(b, Path())
-            result = await b.run(note, given)
-        print(f"require_approval {require_approval}: {result.status}, {result.stop.text()}")
-        print(f"  answer: {result.answer}, notes on disk: {notes()}")
+            result = await b.run(note, given, by="eve", key="note")
+            print(f"require_approval {require_approval}: {result.status}, notes on disk: {notes()}")
+            for question in b.approvals.pending():
+                print(f"  {question.summary} {dict(question.arguments)}")
+                await b.approvals.answer(question.approval, "approve", by="ann")  # eve, who asked, may not
+                result = await b.run(note, given, by="eve", key="note")
+            print(f"  {result.status}: {result.answer}, notes on disk: {notes()}")
 
 
 asyncio.run(main())

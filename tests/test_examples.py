@@ -25,6 +25,13 @@ SAYS = {
         "c4 kb.read would have been refused: max_tool_calls",
         "c5 web.read would have been refused: max_tool_calls, tool_denied",
     ],
+    "approvals": [
+        "ok: refunded 40 euros for order A-1",
+        "waiting: Refund 90 euros for order A-2? approve",
+        "ok: refunded 90 euros for order A-2",
+        "ok: refunded 60 euros for order A-3",
+        "ok: no refund for A-4: the parcel arrived",
+    ],
     "refunds": [
         "A: ok, refund of 40 for A; A is back; 3 tool calls",
         "A: ok, refund of 40 for A; A is back; 0 tool calls",
@@ -38,10 +45,10 @@ SAYS = {
         "[charges.md",
     ],
     "writes": [
-        "require_approval True: stopped, notes.write writes, and nobody has approved it (approval_required).",
-        "answer: None, notes on disk: 0",
-        "require_approval False: ok",
-        "answer: wrote notes/order-88213.md, notes on disk: 1",
+        "require_approval True: waiting, notes on disk: 0",
+        "  Write a new note with a title and a text",
+        "  ok: wrote notes/approval-true.md, notes on disk: 1",
+        "require_approval False: ok, notes on disk: 2",
     ],
 }
 

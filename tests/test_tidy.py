@@ -48,6 +48,7 @@ LAZY = {
     "jsonschema_rs": "only when a schema is compiled",
     "pydantic": "only at the edges",
     "ruamel": "only to read a policy file",
+    "cryptography": "only where checkpoints are signed or verified, and an extra",
     "cyclopts": "only for the command line",
     "rich": "only for the terminal",
     "importlib": "its metadata takes 40 ms, and only for the version",

@@ -128,13 +128,14 @@ def _lent(tap: Tap, number: int) -> Iterator[None]:
     """Bridle opens its store by name; here it is given this one, and a name on the roll that is the same every time."""
 
     def opened(*_: object) -> Tap:
+        tap.inner.enlist()
         return tap
 
     def name(_: int) -> str:
         return f"{number:08}"
 
     with (
-        mock.patch.multiple(bridle.bridle, SqliteStore=opened, MemoryStore=opened),
+        mock.patch.object(bridle.bridle, "enlisted", opened),
         mock.patch.object(secrets, "token_hex", name),
     ):
         yield

@@ -40,9 +40,8 @@ from bridle.runs.signals import NotStarted, RunIsOpen
 from bridle.runs.sweeper import sweep
 from bridle.runs.switchboard import KillSwitch, Switchboard
 from bridle.store.base import Store
-from bridle.store.memory import MemoryStore
+from bridle.store.enlisting import enlisted
 from bridle.store.opening import path_of
-from bridle.store.sqlite import SqliteStore
 
 F = TypeVar("F", bound=Callable[..., object])
 DEFAULT_STORE = "sqlite:///.bridle/bridle.db"
@@ -135,8 +134,7 @@ class Bridle(BlockingTwins, KillSwitch):
         """Open the store and recover what this house left open. Raises StoreUnusable with a sentence."""
         if self._store is not None:
             return
-        self._store = SqliteStore(self._path) if self._path is not None else MemoryStore()
-        self._store.enlist()
+        self._store = enlisted(self._path, self._world.now)
         self._gateway = Gateway(self._store, self.toolbox, self._world)
         self._runner = Runner(self._gateway, self._desk)
         self._recovery = Recovery(self._gateway, self._runner, self._charter, self._flows, self._lives, self._start)

@@ -70,6 +70,10 @@ class House:
         async def write(text: str) -> str:
             raise AssertionError(f"nobody approved {text}")
 
+        @b.tool("mail.send", effect="write")
+        async def send(text: str) -> str:
+            raise AssertionError(f"nobody allowed {text}")
+
         return b
 
     def run(self, flow: Flow, given: object = None, key: str | None = None) -> RunResult:
@@ -94,7 +98,7 @@ def busy() -> Flow:
         await run.call("web.get", {"url": f"https://example.org/{HOSTILE}"})
         await run.call("kb.read", {"doc": "b.md"})
         await run.call("kb.read", {"doc": "b.md"})
-        for name, args in (("notes.write", {"text": "x"}), (f"no.such{HOSTILE}", {"q": "y"})):
+        for name, args in (("mail.send", {"text": "x"}), (f"no.such{HOSTILE}", {"q": "y"})):
             try:
                 await run.call(name, args)
             except Denied:

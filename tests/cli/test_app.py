@@ -12,7 +12,24 @@ from tests.cli.conftest import Bridled
 from tests.cli.house import House, busy, program
 
 HEAVY = ("httpx2", "genai_prices", "pydantic", "jsonschema_rs")
-COMMANDS = ("demo", "init", "check", "schema", "run", "runs", "show", "cancel", "doubts", "resolve", "doctor")
+COMMANDS = (
+    "demo",
+    "init",
+    "check",
+    "schema",
+    "run",
+    "runs",
+    "show",
+    "approvals",
+    "approve",
+    "edit",
+    "reject",
+    "respond",
+    "cancel",
+    "doubts",
+    "resolve",
+    "doctor",
+)
 
 
 def imported(code: str, folder: Path) -> set[str]:

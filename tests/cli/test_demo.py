@@ -26,4 +26,4 @@ def test_the_next_commands_name_a_program_that_is_found(
     assert shown.count("how each press ended") == 2
     assert "a run has 15 tool calls, 90 s and $8.00" in shown
     assert "Each of the 12 requests of the outage was pressed 3 times." in shown
-    assert shown.count("nobody has approved it") == 1
+    assert shown.count("demo-approver said reject: order 88213 was refunded yesterday") == 1

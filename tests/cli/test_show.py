@@ -30,8 +30,8 @@ r-1m7xpe60000000001 answered after 640 ms, 4 tool calls, 0 model calls, 1 reused
     0.32 s    c3   web.get {{"url":"https://example.org/{ESCAPED}"}} [attempt 2] -> 77 B (300 ms)
     0.62 s    c4   kb.read {{"doc":"b.md"}} -> 62 B (20 ms)
     0.64 s    c5   kb.read {{"doc":"b.md"}} = the result of c4, reused
-    0.64 s    c6   notes.write {{"text":"x"}} -> refused: policy_denied. \
-notes.write writes, and nobody has approved it (approval_required).
+    0.64 s    c6   mail.send {{"text":"x"}} -> refused: tool_denied. The tool mail.send is not allowed here. \
+(also: approval_required)
     0.64 s    c7   {NAMED} {{"q":"y"}} -> refused: tool_denied. No tool {NAMED} is declared here.
     0.64 s  stopped: ok
 
@@ -134,7 +134,7 @@ def test_the_json_of_a_story_has_stable_names(bridle: Bridled, here: Path) -> No
     assert story["limits"]["max_usd_nano"] == 1_000_000_000
     assert [event["seq"] for event in story["events"]] == list(range(1, len(story["events"]) + 1))
     (refused, _) = [event for event in story["events"] if event["event"] == "CallRefused"]
-    assert refused["text"] == "notes.write writes, and nobody has approved it (approval_required)."
+    assert refused["text"] == "The tool mail.send is not allowed here."
     assert refused["arguments"] == {"text": "x"}
     assert story["tracked"] == {
         "tool_calls_per_run": 4, "tokens_per_request": 0, "stop_reason": "ok", "latency_ms": 640, "spend_usd_nanos": 0

@@ -26,6 +26,7 @@ def test_a_small_file_is_explained_in_full() -> None:
         "tools.allow = [http.get, kb.read, search.read] (file)",
         "tools.deny = [] (default)",
         "writes.require_approval = true (file)",
+        "approvals.expire_after = 24h (default)",
         "monitoring.track = [tool_calls_per_run, tokens_per_request, stop_reason, latency_p95] (file)",
         "kill_switch.mode_when_enabled = disable_writes (file)",
     ]

@@ -198,9 +198,11 @@ def test_defaults_are_what_the_file_does_not_say() -> None:
         "budgets.max_refusals",
         "house.max_usd_per_day",
         "tools.deny",
+        "approvals.expire_after",
     )
     assert load_policy(ALL).defaults == (
         "house.max_usd_per_day",
+        "approvals.expire_after",
         "models.tiny.context_tokens",
         "models.tiny.max_output",
     )
@@ -276,6 +278,12 @@ tool_settings = st.fixed_dictionaries(
         "cost": amounts,
         "timeout": st.integers(1, 999).map(lambda n: f"{n}ms"),
         "reuse": st.sampled_from(["run", "never", 3]),
+        "require_approval": st.one_of(
+            st.just(True),
+            st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.integers(-99, 99), min_size=1).map(
+                lambda above: {"above": above}
+            ),
+        ),
         "args": st.fixed_dictionaries({"maximum": st.integers(-(10**20), 10**20)}),
     },
 )

@@ -1,4 +1,4 @@
-"""The demo prints what happened: answers with citations, both incidents by the world's own figures, a refused write."""
+"""The demo prints what happened: answers with citations, both incidents by the world's figures, a rejected write."""
 
 import asyncio
 import io
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridle.cli.demo import Documents, documents_of, show_demo, show_refusal
+from bridle.cli.demo import Documents, documents_of, show_demo, show_write
 from bridle.cli.exits import Failed
 from bridle.cli.screen import Screen
 from bridle.rules.stop import StopReason
@@ -39,7 +39,10 @@ def test_the_demo_shows_four_things_that_happened(empty_folder: Path) -> None:
         "The run used all its tool calls (15 of 15).",
         "The other 2 presses joined the run that was open.",
         "The run answered without browser.open. Ask again later if what is missing matters.",
-        "notes.write writes, and nobody has approved it (approval_required).",
+        "-> waits for a person until",
+        "suspended: nothing goes on until a person has answered",
+        "demo-approver said reject: order 88213 was refunded yesterday",
+        "What the flow made of it: I wrote nothing (approval_denied): order 88213 was refunded yesterday",
         "Nothing was written: there is no .bridle/notes.",
         'bridle run "your question" --docs handbook',
     ):
@@ -52,12 +55,12 @@ def test_the_demo_shows_four_things_that_happened(empty_folder: Path) -> None:
     assert not empty_folder.joinpath(".bridle", "notes").exists()
 
 
-def test_a_second_demo_refuses_a_second_write(empty_folder: Path) -> None:
+def test_a_second_demo_asks_about_a_second_write(empty_folder: Path) -> None:
     stream = io.StringIO()
     for _ in range(2):
-        asyncio.run(show_refusal(Screen(stream, {}), empty_folder / ".bridle"))
+        asyncio.run(show_write(Screen(stream, {}), empty_folder / ".bridle"))
     store = SqliteStore(empty_folder / ".bridle" / "bridle.db", read_only=True)
-    assert [line.reason for line in store.runs()] == [StopReason.POLICY_DENIED] * 2
+    assert [line.reason for line in store.runs()] == [StopReason.OK] * 2
     asyncio.run(store.close())
 
 

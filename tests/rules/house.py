@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from bridle.rules.approval import Answer, Consent
 from bridle.rules.budget import Account, Balance, period, reserve_all
 from bridle.rules.call import Call, CallKind, Purpose
 from bridle.rules.checks import Snapshot, decide, may_enter
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Reuse
 from bridle.rules.events import (
+    ApprovalAsked,
+    ApprovalDecided,
     CallAdmitted,
     CallInDoubt,
     CallRefused,
@@ -20,6 +23,7 @@ from bridle.rules.events import (
     RunResumed,
     RunStarted,
     RunStopped,
+    RunSuspended,
     StepEntered,
 )
 from bridle.rules.failure import FailureKind
@@ -143,9 +147,14 @@ class House:
             tool=tool,
             switches=self.switches,
             health=self.health,
+            consent=Consent(self.binding(call), self.run.question(self.binding(call))),
             twin=self.fresh.get((call.tool, call.args)) if reusable else None,
             balances=self.accounts(call),
         )
+
+    def binding(self, call: Call) -> Digest:
+        """What a person is asked about."""
+        return Digest(f"{call.tool} {call.args}")
 
     def propose(self, proposed: Call) -> Decision:
         """Decide on a call, and write the decision down with its reservations."""
@@ -158,8 +167,8 @@ class House:
                 self.write(CallReused(self.now, call.id, call.tool, call.args, of, call.turn, call.ordinal))
             case Later():
                 pass
-            case Hold(rule=rule):
-                self._refuse(call, Deny(StopReason.POLICY_DENIED, {"tool": call.tool, "rule": rule}))
+            case Hold():
+                self._ask(call)
             case Deny() | Halt() as refusal:
                 self._refuse(call, refusal)
         return decision
@@ -172,12 +181,36 @@ class House:
         self.drawn[call.id] = tuple(reserved)
         self.fresh[call.tool, call.args] = call.id
         effect = tool.effect if tool is not None else Effect.EGRESS
+        asked = self.run.question(self.binding(call))
         self.write(
             CallAdmitted(
                 self.now, call.id, call.kind, call.tool, call.args, hold, effect,
                 turn=call.turn, ordinal=call.ordinal, attempt=call.attempt, purpose=call.purpose,
+                approval=asked.call if asked is not None else CallId(""),
             )
         )  # fmt: skip
+
+    def _ask(self, call: Call) -> None:
+        """Put the question, unless it waits already."""
+        binding = self.binding(call)
+        earlier = self.run.question(binding)
+        if self.run.phase is Phase.OPEN and (earlier is None or earlier.answer is not None):
+            until = Millis(self.now + self.policy.expire_after)
+            self.write(ApprovalAsked(self.now, call.id, call.tool, call.args, binding, until, call.turn))
+
+    def answer(self, which: int, answer: Answer) -> None:
+        """A person answers one of the questions that are open; his edit is about another call."""
+        waiting = [asked for asked in self.run.asked if asked.answer is None and not asked.expired(self.now)]
+        if waiting:
+            asked = waiting[which % len(waiting)]
+            edited = Digest(f"{asked.tool} a{which}") if answer is Answer.EDIT else Digest("")
+            self.write(ApprovalDecided(self.now, asked.call, answer, "bob", "so", edited))
+
+    def suspend(self) -> None:
+        """Everything else of the turn has ended, and a person is awaited."""
+        waiting = [asked.until for asked in self.run.asked if asked.answer is None]
+        if self.run.phase is Phase.OPEN and waiting and not self.run.open_calls:
+            self.write(RunSuspended(self.now, min(waiting)))
 
     def _refuse(self, call: Call, why: Deny | Halt) -> None:
         was_open = self.run.phase is Phase.OPEN
@@ -226,6 +259,8 @@ class House:
 
     def enter(self, step: str, limits: LimitsPatch | None = None, finalise: Amounts | None = None) -> bool:
         """Move to a step; whether the rules let the run."""
+        if self.run.phase is Phase.SUSPENDED:
+            return False
         halt = may_enter(self.run, self.policy.limits, self.now, self.switches)
         if halt is not None:
             if self.run.phase is Phase.OPEN:

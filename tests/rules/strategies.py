@@ -79,6 +79,7 @@ RULES = st.builds(
     show_bytes=st.none() | SMALL,
     args=NAMES,
     output=NAMES,
+    approval=NAMES,
 )
 DECLARED = st.builds(
     Tool,
@@ -128,6 +129,7 @@ POLICIES = st.builds(
     kill_level=st.sampled_from(KillLevel),
     enforcement=st.sampled_from(Enforcement),
     track=st.lists(NAMES, max_size=3).map(tuple),
+    expire_after=st.builds(Millis, st.integers(1, 10**9)),
 )
 
 CALLS = st.one_of(

@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from bridle.rules.approval import REMEMBERED as QUESTIONS
+from bridle.rules.approval import Answer
 from bridle.rules.call import CallKind, Purpose
 from bridle.rules.events import (
+    ApprovalDecided,
     CallAdmitted,
     CallInDoubt,
     CallRefused,
@@ -114,6 +117,17 @@ class RunsThroughTheRules(RuleBasedStateMachine):
     def halt(self, reason: StopReason) -> None:
         self.house.halt(reason)
 
+    @rule(which=st.integers(0, 39), answer=st.sampled_from(Answer))
+    def a_person_answers(self, which: int, answer: Answer) -> None:
+        self.house.answer(which, answer)
+
+    @rule(again=st.booleans())
+    def the_call_that_waits_comes_again(self, again: bool) -> None:
+        for asked in self.house.run.asked[:3]:
+            self.house.propose(tool_call(MAIL, asked.binding.removeprefix("mail.send "), self.house.turn))
+        if again:
+            self.house.suspend()
+
     @rule()
     def stop(self) -> None:
         self.house.stop()
@@ -143,6 +157,24 @@ class RunsThroughTheRules(RuleBasedStateMachine):
         assert {unit: amount for unit, amount in run.held.items() if amount} == {u: a for u, a in held.items() if a}
         assert all(amount >= 0 for part in (run.used, run.before) for amount in part.values())
         assert all(run.node_committed(unit) >= 0 for unit in run.before)
+
+    @invariant()
+    def a_write_is_admitted_once_for_each_yes_to_it(self) -> None:
+        if not self.house.policy.require_approval:
+            return
+        allowed: set[CallId] = set()
+        for event in self.house.journal:
+            if isinstance(event, ApprovalDecided) and event.answer in (Answer.APPROVE, Answer.EDIT):
+                allowed.add(event.call)
+            if isinstance(event, CallAdmitted) and event.effect is Effect.WRITE:
+                allowed.remove(event.approval)
+
+    @invariant()
+    def who_waits_holds_nothing_and_his_questions_are_few(self) -> None:
+        run = self.house.run
+        assert run.phase is not Phase.SUSPENDED or not run.open_calls
+        assert len(run.asked) <= QUESTIONS
+        assert run.phase is not Phase.STOPPED or not run.asked
 
     @invariant()
     def a_doubt_is_never_forgotten(self) -> None:

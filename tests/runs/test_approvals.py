@@ -10,11 +10,10 @@ import pytest
 from bridle.bridle import Bridle
 from bridle.models.port import Model
 from bridle.models.scripted import ScriptedModel, Turn
-from bridle.rules.approval import EXPIRES_AFTER
 from bridle.rules.events import ApprovalAsked, CallAdmitted, RunResumed, RunStopped, RunSuspended
 from bridle.rules.fold import fold
 from bridle.rules.names import MODEL_CALLS, ToolName
-from bridle.rules.policy import Limits, ModelPrice, Policy
+from bridle.rules.policy import EXPIRES_AFTER, Limits, ModelPrice, Policy
 from bridle.rules.prompt import ToolUse
 from bridle.rules.stop import Status, StopReason
 from bridle.rules.tool import ToolRule
@@ -144,6 +143,7 @@ def test_each_answer_has_its_end(answer: str, more: dict[str, object], came: str
         ("approve", "ann", {"arguments": {}}, "an edit comes with its arguments"),
         ("edit", "ann", {"arguments": {"order": "7", "amount": 41}}, "amount was 40 and would be 41"),
         ("edit", "ann", {"arguments": {"order": "7", "amount": -41}}, "amount was 40 and would be -41"),
+        ("edit", "ann", {"arguments": {"order": "7", "amount": -40}}, "amount was 40 and would be -40"),
         ("edit", "ann", {"arguments": {"order": "7", "amount": "all"}}, "the tool does not take these arguments"),
         ("edit", "ann", {"arguments": {"order": "7"}}, "the tool does not take these arguments"),
         ("edit", "ann", {"arguments": {"order": float("nan"), "amount": 1}}, "the arguments are no JSON"),

@@ -106,7 +106,7 @@ class StoreContract(IntentsContract):
             tx.keep(RunId("r1"), "answer", b"42")
             tx.set_balance(money, Balance(100, 7, 7))
             tx.set_health(TENANT, "kb", Health(failures=3))
-            tx.keep_policy(Digest("d"), b"{}")
+            tx.keep_policy(Digest("d"), b"{}", T0)
 
         with pytest.raises(Mischief):
             await store.transact(raising(Mischief(), everything))
@@ -323,8 +323,8 @@ class StoreContract(IntentsContract):
         assert await store.transact(lambda tx: tx.health(TENANT, "search")) == WELL
 
     async def test_a_policy_is_kept_once_under_its_digest(self, store: Store) -> None:
-        await store.transact(lambda tx: tx.keep_policy(Digest("d"), b'{"a":1}'))
-        await store.transact(lambda tx: tx.keep_policy(Digest("d"), b'{"a":2}'))
+        await store.transact(lambda tx: tx.keep_policy(Digest("d"), b'{"a":1}', T0))
+        await store.transact(lambda tx: tx.keep_policy(Digest("d"), b'{"a":2}', T0))
         assert store.policy(Digest("d")) == b'{"a":1}'
         assert store.policy(Digest("e")) is None
 

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
+from bridle.rules.approval import Answer
 from bridle.rules.call import CallKind
 from bridle.rules.events import (
+    ApprovalAsked,
+    ApprovalDecided,
     CallAdmitted,
     CallInDoubt,
     CallRefused,
@@ -18,6 +21,7 @@ from bridle.rules.events import (
     RunHalted,
     RunStarted,
     RunStopped,
+    RunSuspended,
     StepEntered,
 )
 from bridle.rules.failure import FailureKind
@@ -51,7 +55,22 @@ Step = tuple[str, int]  # what happens next, and a number that chooses among wha
 steps: st.SearchStrategy[list[Step]] = st.lists(
     st.tuples(
         st.sampled_from(
-            ("admit", "admit", "settle", "fail", "void", "doubt", "resolve", "refuse", "reuse", "enter", "halt")
+            (
+                "admit",
+                "admit",
+                "settle",
+                "fail",
+                "void",
+                "doubt",
+                "resolve",
+                "refuse",
+                "reuse",
+                "enter",
+                "halt",
+                "question",
+                "answer",
+                "suspend",
+            )
         ),
         st.integers(0, 1_000_000),
     ),
@@ -129,6 +148,14 @@ def _next(state: RunState, what: str, number: int) -> Event | None:
         case "enter" if state.phase is Phase.OPEN:
             limits = {"max_tool_calls": 3} if number % 2 else {}
             return StepEntered(at, f"step{number % 3}", Digest("s"), limits, Millis(number % 2 and at + 5))
+        case "question" if state.phase is Phase.OPEN:
+            return ApprovalAsked(at, CallId(new), tool, args, Digest(f"b{number}"), Millis(at + 9), number % 4)
+        case "answer" if any(asked.answer is None for asked in state.asked):
+            asked = next(asked for asked in state.asked if asked.answer is None)
+            answer = list(Answer)[number % len(Answer)]
+            return ApprovalDecided(at, asked.call, answer, "ann", "ä" * (number % 3), Digest(f"e{number}"))
+        case "suspend" if state.phase is Phase.OPEN and not state.open_calls and number % 5 == 0:
+            return RunSuspended(at, Millis(at + 9))
         case "halt" if state.phase is Phase.OPEN:
             return RunHalted(at, StopReason.MAX_TOOL_CALLS, {"limit": 15, "used": 15})
         case _:

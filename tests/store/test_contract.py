@@ -9,9 +9,10 @@ from bridle.store.base import Store
 from bridle.store.memory import MemoryStore
 from bridle.store.sqlite import SqliteStore
 from tests.store.contract import StoreContract
+from tests.store.house_contract import HouseContract
 
 
-class TestMemory(StoreContract):
+class TestMemory(StoreContract, HouseContract):
     """In memory: dictionaries, and nothing is ever waited for."""
 
     @pytest.fixture
@@ -22,7 +23,7 @@ class TestMemory(StoreContract):
         await store.close()
 
 
-class TestFile(StoreContract):
+class TestFile(StoreContract, HouseContract):
     """In a file, for many runs: larger batches go through the writer's thread."""
 
     @pytest.fixture
@@ -33,7 +34,7 @@ class TestFile(StoreContract):
         await store.close()
 
 
-class TestFileAlone(StoreContract):
+class TestFileAlone(StoreContract, HouseContract):
     """In a file, for one run: every transaction is committed at once."""
 
     @pytest.fixture

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bridle.rules.approval import Answer
 from bridle.rules.budget import Balance
+from bridle.rules.events import ApprovalAsked, ApprovalDecided, RunSuspended
 from bridle.rules.failure import ControlUnavailable
-from bridle.rules.names import RunId
+from bridle.rules.names import CallId, Digest, Millis, RunId
 from bridle.rules.run import Phase
 from bridle.store import lock
 from bridle.store.base import Fenced, Transaction
@@ -18,7 +20,7 @@ from bridle.store.lock import WriterLock
 from bridle.store.roll import Roll
 from bridle.store.sqlite import SqliteStore
 from tests.store.contract import adding, beginning, intact, money
-from tests.store.journals import T0, admitted
+from tests.store.journals import READ, T0, admitted
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNTS = """
@@ -160,6 +162,24 @@ async def test_a_run_that_is_given_away_is_anybodys(two: Two) -> None:
     await two[0].transact(lambda tx: tx.take_over(RunId("r1"), T0, drives=False))
     assert [store.driver(RunId("r1")) for store in two] == ["", ""]
     assert [[state.run for state in store.orphans(T0)] for store in two] == [["r1"], ["r1"]]
+
+
+async def test_a_run_that_waits_is_nobodys_until_its_time_or_its_answer(two: Two) -> None:
+    run, asks = RunId("r1"), ApprovalAsked(T0, CallId("c1"), READ, Digest("a"), Digest("b"), Millis(T0 + 9))
+    await two[0].transact(beginning("r1"))
+
+    def waits(tx: Transaction) -> None:
+        tx.append(run, 1, [asks, RunSuspended(T0, Millis(T0 + 9))])
+        tx.let_go(run)
+
+    await two[0].transact(waits)
+    assert [store.driver(run) for store in two] == ["", ""]
+    for store in two:
+        assert store.orphans(Millis(T0 + 8)) == []
+        assert [state.run for state in store.orphans(Millis(T0 + 9))] == ["r1"]
+    await two[1].transact(adding("r1", 1, [ApprovalDecided(T0, CallId("c1"), Answer.APPROVE, "ann")]))
+    assert [[state.run for state in store.orphans(T0)] for store in two] == [["r1"], ["r1"]]
+    assert intact(two[0], "r1").asked[0].by == "ann"
 
 
 async def test_a_worker_that_closes_its_store_leaves_its_runs_to_the_others(path: Path) -> None:

@@ -317,7 +317,7 @@ async def test_seats_are_not_forgotten_however_many_accounts_are_touched(
 
 async def test_digests_of_policies_and_runs_are_read_back_after_a_restart(path: Path) -> None:
     store = SqliteStore(path)
-    await store.transact(lambda tx: tx.keep_policy(Digest("d"), b"{}"))
+    await store.transact(lambda tx: tx.keep_policy(Digest("d"), b"{}", T0))
     await store.transact(lambda tx: begin(tx, "r1", key="k"))
     await store.transact(lambda tx: tx.set_balance(money, Balance(10, 3, 2)))
     await store.close()
@@ -330,7 +330,7 @@ async def test_digests_of_policies_and_runs_are_read_back_after_a_restart(path: 
 
 async def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "bridle.db")
-    await store.transact(lambda tx: tx.keep_policy(Digest("d"), b"{}"))
+    await store.transact(lambda tx: tx.keep_policy(Digest("d"), b"{}", T0))
     rights = rights_in(tmp_path)
     assert rights == dict.fromkeys(("bridle.db", "bridle.db-wal", "bridle.db.lock"), "0o600")
     await store.close()

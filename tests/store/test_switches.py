@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from bridle.rules.house import Matter
 from bridle.rules.names import Digest, Effect, RunId
 from bridle.rules.policy import KillLevel, Policy
 from bridle.rules.switch import Scope, Switch
+from bridle.store import house
+from bridle.store.audit import Audit, snapshot
 from bridle.store.base import RunKey
 from bridle.store.roll import Roll
 from bridle.store.sqlite import SqliteStore
@@ -138,6 +141,22 @@ async def test_the_history_keeps_every_change_and_none_can_be_altered(store: Sql
                 db.execute(statement)
 
 
+async def test_every_change_stands_in_the_chain_of_the_house(store: SqliteStore, tmp_path: Path) -> None:
+    store.switches.kill(WRITES, ACME, wish())
+    store.switches.kill(WRITES, ACME, wish("bob"))
+    store.switches.unkill(None, ACME, wish(because="over"))
+    with snapshot(tmp_path / "bridle.db") as db:
+        notes = [house.decode(body) for _, body, _ in db.execute(SQL["select_house"])]
+        assert list(Audit(db).gaps()) == []
+    assert [(note.matter, note.subject, note.detail["act"]) for note in notes] == [
+        (Matter.SWITCH_TURNED, "tenant acme", "kill"),
+        (Matter.SWITCH_TURNED, "tenant acme", "unkill"),
+    ]
+    assert notes[0].detail == {
+        "act": "kill", "level": "writes", "by": "ann", "because": "an incident", "account": "root", "change": 1
+    }  # fmt: skip
+
+
 async def test_a_worker_acknowledges_every_change_up_to_the_one_it_has_seen(store: SqliteStore, tmp_path: Path) -> None:
     rolls = [Roll(tmp_path / "bridle.db") for _ in range(3)]
     a, b, c = (roll.enlist() for roll in rolls)
@@ -189,7 +208,7 @@ async def test_the_level_that_is_meant_is_the_one_of_the_newest_run(store: Sqlit
     run = replace(started("r1"), policy=policy.digest())
     await store.transact(lambda tx: tx.start(run, RunKey("", Digest("f")), SALT))
     assert store.switches.house_level() is WRITES, "its policy is not in the store"
-    await store.transact(lambda tx: tx.keep_policy(policy.digest(), policy.canonical()))
+    await store.transact(lambda tx: tx.keep_policy(policy.digest(), policy.canonical(), T0))
     assert store.switches.house_level() is ALL
 
 

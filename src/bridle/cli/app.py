@@ -26,15 +26,21 @@ COMMANDS = {
     "run": ("run", "Run a flow, or answer a question from a folder of documents."),
     "runs": ("runs", "List the newest runs."),
     "show": ("show", "Tell the story of one run."),
+    "approvals": ("approvals", "List what waits for a person."),
+    "approve": ("answer", "Allow a call that waits: once, and exactly as it is shown."),
+    "edit": ("answer", "Allow it with smaller arguments."),
+    "reject": ("answer", "Refuse it, and say why."),
+    "respond": ("answer", "Refuse it with an answer: it is not made, and the run is told these words."),
     "cancel": ("cancel", "End a run, whoever works on it."),
     "doubts": ("doubts", "List the writes of which nobody knows whether they took effect."),
     "resolve": ("doubts", "Say whether a write in doubt took effect."),
     "kill": ("kill", "Take away writes, expensive calls, egress or everything, at once and in every process."),
     "unkill": ("kill", "Give it back."),
+    "audit": ("audit", "Verify and export the journals, sign where they end, erase what need not stay."),
     "doctor": ("doctor", "Look for what is wrong with the store, the policy and this machine."),
 }
-EPILOGUE = """Exit codes: 0 ok, 1 error, 2 notes of a policy or a finding of the doctor, 3 a run was stopped,
-130 interrupted."""
+EPILOGUE = """Exit codes: 0 ok, 1 error, 2 notes of a policy, a finding of the doctor, a gap of an audit,
+3 a run was stopped or waits for a person, 130 interrupted."""
 
 
 def version() -> str:

@@ -1,4 +1,4 @@
-"""`bridle demo`: questions answered by governed runs, two incidents stopped, a write refused; nothing is staged."""
+"""`bridle demo`: questions answered by governed runs, two incidents stopped, a write that waits; nothing is staged."""
 
 import asyncio
 import shlex
@@ -16,20 +16,22 @@ from secrets import token_hex
 from bridle.bridle import Bridle
 from bridle.bundled import folder
 from bridle.cli import ask
+from bridle.cli.card import card, commands
 from bridle.cli.exits import OK, Failed
-from bridle.cli.outcome import advice, heading, spent, words
+from bridle.cli.outcome import heading, spent, words
 from bridle.cli.screen import OUT, Screen, Span, bold, counted, dim, doubtful, duration, good
 from bridle.cli.timeline import Timeline
-from bridle.cli.where import option_for, path_of, place_of
+from bridle.cli.where import now, option_for, path_of, place_of
 from bridle.config import load_policy
 from bridle.gateway.world import World
 from bridle.models.port import Model
-from bridle.rules.names import MILLIS_PER_SECOND, ToolName, show_usd
+from bridle.rules.names import MILLIS_PER_SECOND, RunId, ToolName, show_usd
 from bridle.rules.policy import Policy
 from bridle.rules.stop import StopReason
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
 from bridle.runs.run import Run
+from bridle.runs.signals import Denied
 from bridle.testing.incidents import (
     Bounded,
     outage_bounded,
@@ -49,6 +51,7 @@ OWN_QUESTIONS = (
 STARTER = "starter"  # a folder of the package with a document, for where there is no other
 MOST_LOOKED_AT = 1_000  # files of a folder, in search of a question about it
 NOTE = {"title": "Refund order 88213", "text": "Refunded in full."}
+STANDS_IN, BECAUSE = "demo-approver", "order 88213 was refunded yesterday"
 WRITER = Policy(allow=frozenset({ToolName("notes.write")}))  # it may be called, and writes wait for approval by default
 WIDTH = 78
 ENDED = "how each press ended"
@@ -64,7 +67,7 @@ class Documents:
 
 
 def demo(*, docs: Path | None = None, question: str = "") -> int:
-    """Watch governed runs, the two incidents being stopped, and a write being refused. No key, no network.
+    """Watch governed runs, the two incidents being stopped, and a write that a person rejects. No key, no network.
 
     Parameters
     ----------
@@ -85,13 +88,13 @@ async def show_demo(screen: Screen, documents: Documents) -> None:
     await show_answers(screen, documents)
     await show_research(screen)
     await show_outage(screen)
-    await show_refusal(screen, store.parent)
+    await show_write(screen, store.parent)
     screen.line()
     screen.line("Next:")
     program = _program()
     asked = f'{program} run "your question" --docs {documents.shown}'
     next_commands = (
-        (f"{program} show last{option_for(None)}", "the refused write: what was asked, what was decided, why"),
+        (f"{program} show last{option_for(None)}", "the rejected write: what was asked, who answered, what came of it"),
         (asked, "the same flow, your question"),
         (f"{program} init my-agent", "a policy, a flow and a document to start with"),
     )
@@ -124,13 +127,16 @@ async def show_answers(screen: Screen, documents: Documents) -> None:
             screen.line("  ", *heading(result.stop), dim(f"  {spent(result)}"))
 
 
-async def show_timeline(screen: Screen, b: Bridle, result: RunResult) -> None:
-    """What is in the journal of a run."""
-    state = b.store.recorded(result.run_id).state
-    timeline = Timeline(state.started_at, lambda name: b.store.payload(result.run_id, name), WIDTH)
-    async for _, event in b.events(result.run_id):
-        for spans in timeline.told(event):
-            screen.line(*spans)
+async def show_timeline(screen: Screen, b: Bridle, result: RunResult, after: int = 0) -> int:
+    """What is in the journal of a run from a line of it on; returns how many lines it has."""
+    run = RunId(result.run_id)
+    state = b.store.recorded(run).state
+    timeline = Timeline(state.started_at, lambda name: b.store.payload(run, name), WIDTH)
+    for entry in b.store.journal(run):
+        for spans in timeline.told(entry.event):
+            if entry.seq > after:
+                screen.line(*spans)
+    return state.seq
 
 
 # ---- 2 and 3: incidents
@@ -229,23 +235,32 @@ def _compare(screen: Screen, bounded: Bounded) -> None:
 # ---- 4: a write
 
 
-async def show_refusal(screen: Screen, root: Path) -> None:
-    """A write that nobody approved."""
-    _title(screen, 4, "A write that nobody approved")
+async def show_write(screen: Screen, root: Path) -> None:
+    """A write waits for a person; the demo answers in his place, and says so."""
+    _title(screen, 4, "A write that waits for a person, and is rejected")
     note = Flow("note", start="write")
 
     @note.step()
     async def write(run: Run, state: object) -> object:
         del state
-        return (await run.call("notes.write", NOTE)).value
+        try:
+            return (await run.call("notes.write", NOTE)).value
+        except Denied as denied:
+            return f"I wrote nothing ({denied.reason}): {denied.detail.get('said', '')}"
 
     async with Bridle(WRITER, place_of(None)) as b:
         folder(b, root)
-        key = f"demo-{token_hex(8)}"  # a new run each time: without a key it would join the refused one of today
-        result = await b.run(note, {}, by="demo", key=key)
-        await show_timeline(screen, b, result)
-    for line in advice(result.stop) if result.stop is not None else ():
-        screen.line("  ", line)
+        key = f"demo-{token_hex(8)}"  # a new run each time: without a key it would join the one before
+        waiting = await b.run(note, {}, by="demo", key=key)
+        seen = await show_timeline(screen, b, waiting)
+        for question in b.approvals.of(RunId(waiting.run_id)):
+            card(screen, question, now())
+            screen.line(dim("  Nothing is held meanwhile, and no process has to live. The demo answers itself:"))
+            commands(screen, question, option_for(None))
+            await b.approvals.answer(question.approval, "reject", STANDS_IN, said=BECAUSE)
+        result = await b.run(note, {}, by="demo", key=key)  # the same key is the same run: it goes on
+        await show_timeline(screen, b, result, seen)
+    screen.line("  What the flow made of it: ", good(words(result.answer)))
     notes = root / "notes"
     if not notes.exists():
         screen.line("  ", f"Nothing was written: there is no {notes}.")

@@ -78,7 +78,7 @@ class Watch:
         elif self._screen.is_terminal:
             await self._panel(work, run)
         else:
-            await self._lines(run)
+            await self._lines(work, run)
 
     def _say_what_was(self, work: "asyncio.Task[RunResult]") -> None:
         """A run that was faster than the eye; one that had ended before we asked is not told again."""
@@ -110,11 +110,16 @@ class Watch:
         assert state is not None, "a run that is watched has started"
         return Timeline(state.started_at, lambda name: self._b.store.payload(run, name), self._screen.width)
 
-    async def _lines(self, run: RunId) -> None:
-        timeline = self._timeline(run)
-        async for _, event in self._b.events(run):
-            for spans in timeline.told(event):
-                self._screen.line(*spans)
+    async def _lines(self, work: "asyncio.Task[RunResult]", run: RunId) -> None:
+        timeline, seen = self._timeline(run), 0
+        is_over = False
+        while not is_over:  # ends: every run ends, or waits for a person
+            is_over = work.done()
+            for entry in self._b.store.journal(run, seen):
+                seen = entry.seq
+                for spans in timeline.told(entry.event):
+                    self._screen.line(*spans)
+            await asyncio.wait((work,), timeout=EVERY_SECONDS / 2)
 
     async def _panel(self, work: "asyncio.Task[RunResult]", run: RunId) -> None:
         from rich.console import Console
@@ -126,7 +131,7 @@ class Watch:
         with Live(console=console, auto_refresh=False, transient=True) as live:
             self._is_live = True
             is_over = False
-            while not is_over:  # ends: every run ends
+            while not is_over:  # ends: every run ends, or waits for a person
                 is_over = work.done()
                 for entry in self._b.store.journal(run, seen):
                     seen = entry.seq

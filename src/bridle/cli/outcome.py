@@ -22,6 +22,9 @@ AGAIN = {
 }
 
 
+WAITS: tuple[Span, ...] = (doubtful("waiting"), "  The run waits for a person, and holds nothing meanwhile.")
+
+
 def told(screen: Screen, result: RunResult) -> None:
     """Everything one wants to know when a run has ended."""
     is_ok = result.status is Status.OK
@@ -31,7 +34,7 @@ def told(screen: Screen, result: RunResult) -> None:
             screen.line(bold("How far it came:"))
         screen.block(words(said), indent="" if is_ok else "  ")
         screen.line()
-    screen.line(*heading(result.stop))
+    screen.line(*(heading(result.stop) if result.approval is None else WAITS))
     screen.line(dim(f"  {spent(result)}"))
     if result.stop is not None and result.stop.reason is not StopReason.OK:
         for line in advice(result.stop):

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,14 @@ from cyclopts import Parameter
 from bridle.bridle import Bridle
 from bridle.cli import ask
 from bridle.cli.application import application
+from bridle.cli.card import card, commands
 from bridle.cli.exits import INTERRUPTED, Failed, of_a_run
 from bridle.cli.live import Watch
 from bridle.cli.outcome import told
 from bridle.cli.screen import ERR, OUT, dim
 from bridle.cli.where import now, place_of
 from bridle.rules.names import RunId
+from bridle.runs.approvals import Question
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
 from bridle.runs.state import build
@@ -163,11 +165,12 @@ async def _carried(request: Request, stopping: "Stopping", *, as_json: bool) -> 
         result = await work
         await shown
         is_earlier = bool(result.run_id) and b.store.recorded(RunId(result.run_id)).state.started_at < started
+        waiting = b.approvals.of(RunId(result.run_id)) if result.run_id and result.stop is None else []
         place = b.store.path if isinstance(b.store, SqliteStore) else None
     code = INTERRUPTED if stopping.by else of_a_run(result.status)
     if of.docs is not None:
         of.docs.close()
-    _tell(result, place, is_earlier=is_earlier, as_json=as_json)
+    _tell(result, waiting, place, is_earlier=is_earlier, as_json=as_json)
     await _leave(code)
     return code
 
@@ -229,7 +232,9 @@ async def _leave(code: int) -> None:
         os._exit(code)
 
 
-def _tell(result: RunResult, place: Path | None, *, is_earlier: bool, as_json: bool) -> None:
+def _tell(
+    result: RunResult, waiting: Sequence[Question], place: Path | None, *, is_earlier: bool, as_json: bool
+) -> None:
     """The end of the run, and how to look at it again where the store outlives us."""
     if as_json:
         OUT.json(result.to_dict())
@@ -237,9 +242,16 @@ def _tell(result: RunResult, place: Path | None, *, is_earlier: bool, as_json: b
     if is_earlier:
         ERR.line(dim("the same was asked before: this is that run"))
     told(OUT, result)
+    is_usual = place is not None and place_of(None) == place_of(str(place))
+    option = "" if is_usual else f" --store {place}"
+    for question in waiting:
+        OUT.line()
+        card(OUT, question, now())
+        if place is not None:
+            commands(OUT, question, option)
+        else:
+            OUT.line("  ", "The store was in memory and has gone with this process: nobody can answer. Name a file.")
     if place is not None and result.run_id:
-        is_usual = place_of(None) == place_of(str(place))
-        option = "" if is_usual else f" --store {place}"
         OUT.line(dim(f"  bridle show {result.run_id}{option}"))
 
 

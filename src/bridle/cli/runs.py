@@ -6,10 +6,10 @@ from cyclopts import Parameter
 
 from bridle.cli.exits import OK, Failed
 from bridle.cli.place import reading
-from bridle.cli.screen import OUT, Span, ago, bad, bold, dim, doubtful, duration, good
+from bridle.cli.screen import OUT, Span, ago, bad, bold, cut, dim, doubtful, duration, good
 from bridle.cli.where import now, option_for, path_of
 from bridle.rules.names import TOOL_CALLS, USD_NANO, Millis, show_usd
-from bridle.rules.run import Phase
+from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import Status, StopNote
 from bridle.runs.result import spent_by
 from bridle.store.base import RunLine
@@ -56,6 +56,8 @@ def runs(
     shown = len(HEAD) if OUT.width >= WIDE else len(HEAD) - 3
     OUT.table([row[:shown] for row in (head, *(_row(line, at) for line in found))])
     OUT.line(dim(f"bridle show RUN{option_for(store)} tells the story of one"))
+    if any(asked.answer is None for line in found for asked in line.state.asked):
+        OUT.line(dim(f"bridle approvals{option_for(store)} lists what waits for a person"))
     return OK
 
 
@@ -65,7 +67,7 @@ def _row(line: RunLine, at: Millis) -> tuple[Span, ...]:
     return (
         bold(state.run),
         status_of(line),
-        str(line.reason or (state.halt.reason if state.halt else "")),
+        str(line.reason or (state.halt.reason if state.halt else _waits_for(state))),
         state.name,
         str(state.spent(TOOL_CALLS)),
         show_usd(state.spent(USD_NANO)),
@@ -79,17 +81,32 @@ def _row(line: RunLine, at: Millis) -> tuple[Span, ...]:
 def status_of(line: RunLine) -> Span:
     """The status, in its colour."""
     if line.reason is None:
-        return doubtful(line.state.phase.value)
+        return doubtful(word_of(line.state))
     status = StopNote(line.reason).status
     return {Status.OK: good, Status.FAILED: bad}.get(status, doubtful)(status.value)
+
+
+def word_of(state: RunState) -> str:
+    """Where an open run is: a suspended one is waiting, as its result says."""
+    return Status.WAITING.value if state.phase is Phase.SUSPENDED else state.phase.value
+
+
+def _waits_for(state: RunState) -> str:
+    """Whom a suspended run waits for: a person, or a worker once he has answered."""
+    if state.phase is not Phase.SUSPENDED:
+        return ""
+    asked = next((asked for asked in state.asked if asked.answer is None), None)
+    return f"approval of {cut(asked.tool, 40)}" if asked is not None else "a worker"
 
 
 def as_document(line: RunLine) -> dict[str, object]:
     """One run as JSON has it; the names are those of `RunResult.to_dict` where they are the same thing."""
     state = line.state
+    asked = next((asked for asked in state.asked if asked.answer is None), None)
+    waiting = {"approval": f"{state.run}/{asked.call}", "until": asked.until} if asked is not None else {}
     return {
         "run_id": state.run,
-        "status": StopNote(line.reason).status.value if line.reason is not None else state.phase.value,
+        "status": StopNote(line.reason).status.value if line.reason is not None else word_of(state),
         "stop_reason": line.reason.value if line.reason is not None else None,
         "loop": state.loop,
         "flow": state.name,
@@ -99,5 +116,6 @@ def as_document(line: RunLine) -> dict[str, object]:
         "step": state.step,
         "started_at_ms": state.started_at,
         "updated_at_ms": line.updated_at,
+        **waiting,
         "spent": {str(unit): used for unit, used in spent_by(state).items()},
     }

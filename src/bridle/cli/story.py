@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 
+from bridle.cli.card import card, commands
 from bridle.cli.outcome import advice, heading, words
+from bridle.cli.runs import word_of
 from bridle.cli.screen import Screen, Span, bold, counted, dim, doubtful, duration, moment
 from bridle.cli.timeline import Timeline, excerpt
+from bridle.gateway.world import World
 from bridle.rules.events import CallAdmitted, CallRefused, CallReused, CallSettled, Event
 from bridle.rules.failure import FailureKind
 from bridle.rules.names import (
@@ -25,6 +28,7 @@ from bridle.rules.names import (
 from bridle.rules.policy import Policy
 from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import Status, StopNote, StopReason
+from bridle.runs.approvals import Approvals
 from bridle.runs.result import RunResult, read_result, spent_by
 from bridle.store.base import Entry, Store
 
@@ -70,7 +74,7 @@ def tell(screen: Screen, story: Story, store: Store, option: str, at: Millis) ->
     _tracked(screen, story)
     screen.line()
     if result.stop is None:
-        _still_open(screen, story, option)
+        _still_open(screen, story, store, option, at)
         return
     screen.line(bold("why  "), *heading(result.stop))
     for number, line in enumerate(advice(result.stop)):
@@ -114,7 +118,7 @@ def sentence(story: Story, at: Millis) -> tuple[Span, ...]:
     if state.stop is None:
         where = f" in step {state.step}" if state.step else ""
         return (
-            doubtful(f"is {state.phase.value}{where}"),
+            doubtful(f"is {word_of(state)}{where}"),
             f" since {duration(at - state.started_at)}: {worked} so far",
         )
     verb = {Status.OK: "answered", Status.FAILED: "failed", Status.CANCELLED: "was cancelled"}
@@ -208,8 +212,16 @@ def _tracked(screen: Screen, story: Story) -> None:
         screen.line(dim(f"  tracked  {', '.join(shown)}"))
 
 
-def _still_open(screen: Screen, story: Story, option: str) -> None:
+def _still_open(screen: Screen, story: Story, store: Store, option: str, at: Millis) -> None:
     state = story.state
+    waiting = Approvals(store, World()).of(state.run)
+    if waiting:
+        screen.line(bold("why  "), doubtful("waiting"), "  A person has to answer.")
+        for question in waiting:
+            screen.line()
+            card(screen, question, at)
+            commands(screen, question, option)
+        return
     if state.halt is not None:
         screen.line(bold("why  "), f"It is halted: {state.halt.text()}")
     ends = f"`bridle cancel {state.run}{option}` ends it"
@@ -227,7 +239,7 @@ def as_document(story: Story, store: Store) -> dict[str, object]:
     state = story.state
     found = story.result.to_dict()
     if story.result.stop is None:
-        found["status"] = state.phase.value
+        found["status"] = word_of(state)
     else:
         found["advice"] = advice(story.result.stop)
     return {

@@ -1,5 +1,6 @@
 """What happened in a run, one line for each thing that did."""
 
+import json
 from collections.abc import Callable
 from typing import assert_never
 
@@ -19,6 +20,7 @@ from bridle.rules.events import (
     CallVoided,
     Event,
     LadderMoved,
+    PayloadErased,
     RunHalted,
     RunResumed,
     RunStarted,
@@ -107,14 +109,8 @@ class Timeline:
                 return [self._ended(admitted, (bad(f" -> {said}"),))]
             case CallResolved():
                 return [self._resolved(event)]
-            case ApprovalAsked():
-                asked: Line = (doubtful(f" -> waits for a person until {show_time(event.until)}"),)
-                return [self._call(event.at, event.call, event.tool, event.args, asked)]
-            case ApprovalDecided():
-                reason = f": {event.said}" if event.said else ""
-                return [self._line(event.at, bold(f"{event.call}: {event.by} said {event.answer}"), reason)]
-            case RunSuspended():
-                return [self._line(event.at, bold("suspended: nothing goes on until a person has answered"))]
+            case ApprovalAsked() | ApprovalDecided() | RunSuspended():
+                return [self._waits(event)]
             case RunResumed():
                 return [self._line(event.at, bold(f"resumed after {duration(event.away)} away"))]
             case RunHalted():
@@ -125,6 +121,9 @@ class Timeline:
                 return [self._line(event.at, (dim if event.now < event.was else doubtful)(_moved(event)))]
             case ToolsWithheld():
                 return [self._line(event.at, (doubtful if event.off else dim)(_withheld(event)))]
+            case PayloadErased():
+                said = f"erased: {counted(event.payloads, 'payload')} of {size(event.bytes)}, by {event.by}"
+                return [self._line(event.at, doubtful(said + (f": {event.because}" if event.because else "")))]
             case _:
                 assert_never(event)
 
@@ -132,6 +131,15 @@ class Timeline:
         known = "it took effect" if event.happened else "it took no effect"
         whose = f", by {event.by}" if event.by != BRIDLE else ""
         return self._line(event.at, f"  {event.call:<4} ", bold(known), dim(f" ({event.because}{whose})"))
+
+    def _waits(self, event: ApprovalAsked | ApprovalDecided | RunSuspended) -> Line:
+        if isinstance(event, ApprovalAsked):
+            asked: Line = (doubtful(f" -> waits for a person until {show_time(event.until)}"),)
+            return self._call(event.at, event.call, event.tool, event.args, asked)
+        if isinstance(event, ApprovalDecided):
+            reason = f": {event.said}" if event.said else ""
+            return self._line(event.at, bold(f"{event.call}: {event.by} said {event.answer}"), reason)
+        return self._line(event.at, bold("suspended: nothing goes on until a person has answered"))
 
     def waiting(self) -> list[Line]:
         """The calls that have not ended."""
@@ -182,10 +190,18 @@ class Timeline:
         kept = self._payload(f"{call}.args")
         if kept is None and (tool, args) in self._args_of:
             kept = self._payload(f"{self._args_of[tool, args]}.args")
+        if kept is None:
+            kept = self._asked(call)
         if kept is None or kept == b"{}":
             return ""
         room = min(max(self._width - 72, LEAST_ARGS), MOST_ARGS)
         return " " + cut(kept[: 8 * MOST_ARGS].decode("utf-8", "replace"), room)
+
+    def _asked(self, call: CallId) -> bytes | None:
+        """The arguments that a person was asked about."""
+        question = self._payload(f"{call}.question")
+        arguments = json.loads(question)["arguments"] if question is not None else None
+        return json.dumps(arguments, separators=(",", ":"), ensure_ascii=False).encode() if arguments else None
 
     def _stopped(self, event: RunStopped) -> Line:
         note = StopNote(event.reason, event.detail)

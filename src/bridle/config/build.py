@@ -14,7 +14,7 @@ from bridle.config.grammar import (
     PolicyFile,
     ToolSettings,
 )
-from bridle.config.schemas import canonical
+from bridle.config.schemas import asked_about, canonical
 from bridle.rules.names import (
     MODEL_CALLS,
     STEPS,
@@ -85,6 +85,7 @@ def policy_of(file: PolicyFile) -> Policy:
         kill_level=default.kill_level if kill is None else KILL_LEVELS[kill],
         enforcement=default.enforcement if file.enforcement is None else Enforcement(file.enforcement),
         track=tuple(dict.fromkeys(file.monitoring.track)),
+        expire_after=Millis(_or(file.approvals.expire_after, default.expire_after)),
     )
 
 
@@ -165,6 +166,7 @@ def _tool(settings: ToolSettings) -> ToolRule:
         show_bytes=settings.show_bytes,
         args="" if settings.args is None else canonical(settings.args),
         output="" if settings.output is None else canonical(settings.output),
+        approval="" if settings.require_approval is None else canonical(asked_about(settings.require_approval)),
     )
 
 

@@ -1,15 +1,17 @@
 """Mistakes between settings: each of them is fine alone, and together they cannot be meant."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 from pydantic import TypeAdapter, ValidationError
 
 from bridle.config.grammar import Tools
-from bridle.config.mistake import Keys, printable
+from bridle.config.mistake import Keys, did_you_mean, printable, shown
 from bridle.config.schemas import wrong_with
 from bridle.config.tree import Tree
-from bridle.config.values import Tool
+from bridle.config.values import APPROVALS, Tool
 
+WAYS = ("above", "when")
 GROUPS = ("tenants", "flows", "agents", "nodes")
 _TOOL: TypeAdapter[str] = TypeAdapter(Tool)
 
@@ -53,9 +55,43 @@ def _tool(tree: Tree, name: str) -> None:
             context = error.errors()[0].get("ctx", {})
             tree.add(("tools", name), str(context["message"]), str(context["hint"]))
     for word in ("args", "output"):
-        keys: Keys = ("tools", name, word)
-        schema = tree.mapping(keys)
-        if any(hole[: len(keys)] == keys for hole in tree.holes):
-            continue  # the schema was not read as it was written
-        for inner, message, hint in wrong_with(schema):
-            tree.add((*keys, *inner), message, hint)
+        _schema(tree, ("tools", name, word))
+    if isinstance(tree.mapping(("tools", name)).get("require_approval"), dict):
+        _approval(tree, ("tools", name, "require_approval"))
+
+
+def _schema(tree: Tree, keys: Keys) -> None:
+    if any(hole[: len(keys)] == keys for hole in tree.holes):
+        return  # the schema was not read as it was written
+    for inner, message, hint in wrong_with(tree.mapping(keys)):
+        tree.add((*keys, *inner), message, hint)
+
+
+def _approval(tree: Tree, keys: Keys) -> None:
+    """Which calls of a tool wait for a person, where the file says more than `true`."""
+    said = tree.mapping(keys)
+    for word in said:
+        if word not in WAYS:
+            tree.add((*keys, word), "is not a way to choose calls", did_you_mean(word, WAYS) or f"write {APPROVALS}")
+    ways = [word for word in WAYS if word in said]
+    if not said:
+        tree.add(keys, "is empty", f"write {APPROVALS}")
+    if len(ways) > 1:
+        tree.add((*keys, ways[1]), f"stands beside {ways[0]}, and only one of them is read", "keep one of them")
+    for word in ways:
+        inner = (*keys, word)
+        if not isinstance(said[word], dict):
+            example = "{amount: 50}" if word == "above" else "{properties: {...}}"
+            tree.add(inner, f"is {shown(said[word])}, not a mapping", f"write a mapping, such as {example}")
+        elif word == "when":
+            _schema(tree, inner)
+        else:
+            _above(tree, inner)
+
+
+def _above(tree: Tree, keys: Keys) -> None:
+    if not tree.mapping(keys):
+        tree.add(keys, "is empty", "name an argument and the most that needs nobody, such as {amount: 50}")
+    for name, most in tree.mapping(keys).items():
+        if isinstance(most, bool) or not isinstance(most, int | float | Decimal) or not Decimal(most).is_finite():
+            tree.add((*keys, name), f"is {shown(most)}, not a number", "write the most that needs nobody, such as 50")

@@ -13,6 +13,8 @@ from bridle.rules.names import MILLIS_PER_SECOND
 from bridle.rules.policy import LIMIT_NAMES, Level, ModelPrice, Narrowing, Policy
 from bridle.rules.tool import ToolRule
 
+ALWAYS = "{}"  # the schema that every call satisfies
+HOUR = 3_600 * MILLIS_PER_SECOND
 _TOKENS = 1_000_000
 _DEFAULT_PRICE = ModelPrice(0, 0)
 
@@ -75,6 +77,7 @@ def settings(policy: Policy) -> Iterator[tuple[Keys, str]]:
     for tool, rule in sorted(policy.tools.items()):
         yield from _tool(("tools", tool), rule)
     yield ("writes", "require_approval"), _flag(policy.require_approval)
+    yield ("approvals", "expire_after"), _span(policy.expire_after)
     for model, price in sorted(policy.models.items()):
         yield from _model(("models", model), price)
     yield ("monitoring", "track"), _list(policy.track)
@@ -122,10 +125,19 @@ def _tool(keys: Keys, rule: ToolRule) -> Iterator[tuple[Keys, str]]:
         elif isinstance(value, bool):
             shown = _flag(value)
         elif field.name in ("timeout", "reuse") and isinstance(value, int):
-            shown = f"{value // MILLIS_PER_SECOND}s" if value % MILLIS_PER_SECOND == 0 else f"{value}ms"
+            shown = _span(value)
         else:
             shown = str(value)
-        yield (*keys, field.name), shown
+        if field.name == "approval":
+            yield (*keys, "require_approval"), "true" if value == ALWAYS else shown
+        else:
+            yield (*keys, field.name), shown
+
+
+def _span(millis: int) -> str:
+    if millis % HOUR == 0:
+        return f"{millis // HOUR}h"
+    return f"{millis // MILLIS_PER_SECOND}s" if millis % MILLIS_PER_SECOND == 0 else f"{millis}ms"
 
 
 def _model(keys: Keys, price: ModelPrice) -> Iterator[tuple[Keys, str]]:

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from bridle.config.values import (
+    Approval,
     Count,
     CountOrZero,
     Dollars,
@@ -109,6 +110,14 @@ class Writes(Section):
     require_approval: Flag = Field(default=None, description="Whether every write waits for a person. Default true.")
 
 
+class Approvals(Section):
+    """How long a call waits for a person."""
+
+    expire_after: Duration = Field(
+        default=None, description="From when on nobody may answer any more, and the run goes on without. Default 24h."
+    )
+
+
 class NodeRules(Section):
     """What one node of a flow takes away."""
 
@@ -149,6 +158,9 @@ class ToolSettings(Section):
     expensive: Flag = Field(default=None, description="Whether the level `expensive` of the kill switch takes it away.")
     args: Fragment = Field(default=None, description="A JSON Schema that the arguments of every call must satisfy.")
     output: Fragment = Field(default=None, description="A JSON Schema that every output must satisfy.")
+    require_approval: Approval = Field(
+        default=None, description="Which calls wait for a person: true, {above: {amount: 50}}, {when: a JSON Schema}."
+    )
 
 
 class Tools(Section):
@@ -210,6 +222,7 @@ class PolicyFile(Section):
     )
     tools: Tools = Field(default=Tools(), description="Which tools may be called, and how.")
     writes: Writes = Field(default=Writes(), description="What happens before a call changes something.")
+    approvals: Approvals = Field(default=Approvals(), description="How long a call waits for a person.")
     models: dict[Name, ModelSettings] = Field(
         default={}, description='Prices and sizes of models; by "provider:model".'
     )

@@ -33,6 +33,20 @@ def canonical(schema: Mapping[str, object]) -> str:
     return json.dumps(_plain(schema), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def asked_about(said: Mapping[str, object]) -> Mapping[str, object]:
+    """The schema of the arguments that a person sees first, from `{when: ...}` or `{above: {amount: 50}}`.
+
+    Above means: not there as a number that is small enough. A call that leaves the argument out waits as well.
+    """
+    above = said.get("above")
+    if not isinstance(above, Mapping):
+        when = said["when"]
+        assert isinstance(when, Mapping), "what cannot be parsed has a mistake"
+        return when
+    parts = [{"properties": {name: {"exclusiveMinimum": most}}} for name, most in sorted(above.items())]
+    return parts[0] if len(parts) == 1 else {"anyOf": parts}
+
+
 def wrong_with(schema: Mapping[str, object]) -> list[Found]:
     """Everything that keeps a schema from meaning what its author meant; empty when it is good.
 

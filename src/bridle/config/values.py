@@ -23,6 +23,7 @@ _DOLLARS = re.compile(r"\$?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?")
 _DURATION = re.compile(r"([1-9][0-9]{0,10})(ms|s|m|h)")
 _MILLIS = {"ms": 1, "s": MILLIS_PER_SECOND, "m": 60 * MILLIS_PER_SECOND, "h": 3_600 * MILLIS_PER_SECOND}
 _TOOL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
+APPROVALS = "true, {above: {amount: 50}}, or {when: a JSON Schema of the arguments}"
 _BOOLEANS = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
 
 
@@ -195,6 +196,18 @@ def _fragment(value: object) -> Mapping[str, object]:
     raise _wrong(f"is {shown(value)}, not a JSON Schema", "write a mapping, such as {properties: {...}}")
 
 
+def _approval(value: object) -> Mapping[str, object]:
+    """`true` is every call: the schema that admits everything. What stands in a mapping, `crossing` looks at."""
+    if value is True:
+        return {"when": {}}
+    if isinstance(value, dict):
+        return value
+    if value is False:
+        hint = "remove the line; `writes: {require_approval: false}` lets every write of the house go without a person"
+        raise _wrong("is false, and the settings of a tool only narrow", hint)
+    raise _wrong(f"is {shown(value)}, which cannot be read here", f"write {APPROVALS}")
+
+
 def _schema_of(words: Sequence[str]) -> dict[str, object]:
     number = {"type": "integer", "minimum": 1, "maximum": MOST_SECONDS, "description": "Seconds."}
     text = {"type": "string", "pattern": "^[1-9][0-9]{0,10}(ms|s|m|h)$"}
@@ -213,4 +226,25 @@ Reuse = Annotated[str | int | None, Read(_reuse, _schema_of(("run", "never")))]
 Flag = Annotated[bool | None, Read(_flag, {"type": "boolean"})]
 Tool = Annotated[str, Read(_tool, {"type": "string", "pattern": f"^{_TOOL.pattern}$"})]
 Name = Annotated[str, Read(_name, {"type": "string", "minLength": 1, "maxLength": 200})]
+Approval = Annotated[
+    Mapping[str, object] | None,
+    Read(
+        _approval,
+        {
+            "anyOf": [
+                {"const": True},
+                {
+                    "type": "object",
+                    "properties": {
+                        "when": {"type": "object"},
+                        "above": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "number"}},
+                    },
+                    "additionalProperties": False,
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                },
+            ]
+        },
+    ),
+]
 Fragment = Annotated[Mapping[str, object] | None, Read(_fragment, {"type": "object"})]

@@ -8,7 +8,7 @@ from bridle.gateway.claims import claim_of, claimed
 from bridle.gateway.live import Live
 from bridle.gateway.proposal import ModelWish, Proposal
 from bridle.gateway.settlement import Party, Settlement, accounts, concurrency_of, moved, settle
-from bridle.rules.approval import EXPIRES_AFTER, Consent
+from bridle.rules.approval import Consent
 from bridle.rules.budget import Account, Balance
 from bridle.rules.call import Call
 from bridle.rules.checks import Snapshot, decide
@@ -202,9 +202,8 @@ class Admission:
         """Put the question to a person; one that waits for its answer already is not asked again."""
         if seen.consent is None or (seen.consent.asked is not None and seen.consent.asked.answer is None):
             return
-        asked = ApprovalAsked(
-            self.now, call.id, call.tool, call.args, proposal.binding, Millis(self.now + EXPIRES_AFTER), call.turn
-        )
+        until = Millis(self.now + self.live.node.expire_after)
+        asked = ApprovalAsked(self.now, call.id, call.tool, call.args, proposal.binding, until, call.turn)
         tx.append(party.run, party.epoch, [asked])
         tx.keep(party.run, f"{call.id}.question", proposal.question)
 

@@ -7,9 +7,9 @@ from bridle.rules.data import data
 from bridle.rules.decision import Deny, Hold
 from bridle.rules.names import CallId, Digest, Millis, ToolName
 from bridle.rules.stop import Detail, StopReason
+from bridle.rules.strict_json import Json
 
 REMEMBERED = 32  # answers of one run; what was refused stays refused without asking again
-EXPIRES_AFTER = Millis(24 * 3_600_000)
 
 
 class Answer(StrEnum):
@@ -45,6 +45,45 @@ class Asked:
         if self.answer is Answer.EDIT:
             return self.edited
         return self.binding if self.answer is Answer.APPROVE else Digest("")
+
+
+def widened(before: Json, after: Json, where: str) -> str:
+    """What an edit makes larger, as a sentence; empty when it only narrows.
+
+    A number may come nearer to zero, a list may lose items, and a text or a flag may be another one: those have no
+    order. Nothing may be added, nothing left out, and nothing become of another kind.
+    """
+    if _kind(before) is not _kind(after):
+        return f"an edit keeps the kind of each value: {where} was {_shown(before)} and would be {_shown(after)}"
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in {**before, **after}:
+            inner = f"{where}.{name}" if where else name
+            if name not in before:
+                return f"an edit may not add an argument, and {inner} is new; reject it and say what is wanted"
+            if name not in after:
+                return f"an edit names every argument, and {inner} is missing: its default could be anything"
+            larger = widened(before[name], after[name], inner)
+            if larger:
+                return larger
+    if isinstance(before, list) and isinstance(after, list):
+        if len(after) > len(before):
+            return f"an edit may narrow and never widen: {where} had {len(before)} items and would have {len(after)}"
+        return next(filter(None, (widened(*pair, f"{where}[]") for pair in zip(before, after, strict=False))), "")
+    if (
+        isinstance(before, int | float)
+        and isinstance(after, int | float)
+        and not min(before, 0) <= after <= max(before, 0)
+    ):
+        return f"an edit may narrow and never widen: {where} was {before} and would be {after}"
+    return ""
+
+
+def _kind(value: Json) -> type:
+    return float if isinstance(value, int) and not isinstance(value, bool) else type(value)
+
+
+def _shown(value: Json) -> str:
+    return "nothing" if value is None else f"{value!r:.60}"
 
 
 @data

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import field
 
-from bridle.rules.approval import Consent, consented
+from bridle.rules.approval import REMEMBERED, Consent, consented
 from bridle.rules.budget import Account, Balance, first_short, until
 from bridle.rules.call import Call, CallKind, Purpose
 from bridle.rules.data import data
@@ -279,7 +279,11 @@ def approval(call: Call, seen: Snapshot) -> Objection | None:
         return None
     if seen.claim is not None and (seen.claim.is_replay or seen.claim.is_another_attempt):
         return None
-    return consented(seen.consent, seen.now) if seen.consent is not None else Hold("approval_required")
+    objection = consented(seen.consent, seen.now) if seen.consent is not None else Hold("approval_required")
+    asks = isinstance(objection, Hold) and (seen.consent is None or seen.consent.asked is None)
+    if asks and len(seen.run.asked) >= REMEMBERED and seen.run.asked[0].answer is None:
+        return Deny(StopReason.POLICY_DENIED, {"tool": call.tool, "rule": "too many open questions"})
+    return objection
 
 
 CHECKS: tuple[Check, ...] = (

@@ -242,6 +242,17 @@ class RunStopped:
     answer: Digest = Digest("")
 
 
+@data
+class PayloadErased:
+    """What the run kept beside its journal is gone, and its salt with it; the digests in the events stay."""
+
+    at: Millis
+    by: str
+    because: str
+    payloads: int
+    bytes: int
+
+
 Event = (
     RunStarted
     | StepEntered
@@ -260,4 +271,5 @@ Event = (
     | RunStopped
     | LadderMoved
     | ToolsWithheld
+    | PayloadErased
 )

@@ -20,6 +20,7 @@ from bridle.rules.events import (
     CallVoided,
     Event,
     LadderMoved,
+    PayloadErased,
     RunHalted,
     RunResumed,
     RunStarted,
@@ -80,7 +81,7 @@ def apply(state: RunState | None, event: Event) -> RunState:
             return _settled(state, event)
         case CallReused():
             progress = Progress(event.tool, event.args, REUSED, event.turn)
-            seen = _labelled(state, event) if event.run else {}
+            seen = _received(state, event, event.tool) if event.run else {}
             return state.with_(
                 seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, recent=_remember(state, progress), **seen
             )
@@ -116,6 +117,8 @@ def apply(state: RunState | None, event: Event) -> RunState:
             return state.with_(seq=state.seq + 1, last_at=event.at, withheld=off, missing=_missing(state.missing, *off))
         case RunHalted() | RunStopped():
             return _over(state, event)
+        case PayloadErased():  # it took no time of the run
+            return state.with_(seq=state.seq + 1)
         case _:
             assert_never(event)
 
@@ -226,12 +229,14 @@ def _resolved(state: RunState, event: CallResolved) -> RunState:
         raise JournalBroken(f"{event.call} is not in doubt")
     rest = {call: tool for call, tool in state.in_doubt.items() if call != event.call}
     last_at = state.last_at if state.phase is Phase.STOPPED else event.at
-    return state.with_(seq=state.seq + 1, last_at=last_at, in_doubt=rest, **_labelled(state, event))
+    came = _received(state, event, state.in_doubt[event.call]) if event.happened else {}
+    return state.with_(seq=state.seq + 1, last_at=last_at, in_doubt=rest, **came)
 
 
-def _labelled(state: RunState, event: CallResolved | CallReused) -> dict[str, bool]:
-    """What a receipt that the run is given makes of its labels."""
+def _received(state: RunState, event: CallResolved | CallReused, tool: ToolName) -> dict[str, object]:
+    """What a receipt makes of the run: its labels, and that nothing of its tool is missing any more."""
     return {
+        "missing": tuple([name for name in state.missing if name != tool]),
         "is_tainted": state.is_tainted or event.source is Source.UNTRUSTED,
         "has_read_private": state.has_read_private or event.confidentiality is Confidentiality.PRIVATE,
     }

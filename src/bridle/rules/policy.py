@@ -13,6 +13,7 @@ from bridle.rules.names import (
     Confidentiality,
     Digest,
     Effect,
+    Millis,
     Source,
     TenantId,
     ToolName,
@@ -20,6 +21,8 @@ from bridle.rules.names import (
     UsdNanos,
 )
 from bridle.rules.tool import ReuseScope, ToolRule
+
+EXPIRES_AFTER = Millis(24 * 3_600_000)  # of a question to a person
 
 
 class Level(StrEnum):
@@ -135,6 +138,7 @@ class Policy:
     kill_level: KillLevel = KillLevel.WRITES  # what `bridle kill` without a level means
     enforcement: Enforcement = Enforcement.ENFORCE
     track: tuple[str, ...] = ("tool_calls_per_run", "tokens_per_request", "stop_reason", "latency_p95", "spend_per_run")
+    expire_after: Millis = EXPIRES_AFTER  # from the question on; then nobody may answer it any more
 
     def allows(self, tool: ToolName) -> bool:
         """Whether the tool is on the list and not on the other one."""
@@ -182,6 +186,7 @@ class Policy:
             kill_level=KillLevel(known["kill_level"]),
             enforcement=Enforcement(known["enforcement"]),
             track=tuple(known["track"]),
+            expire_after=Millis(known.get("expire_after", EXPIRES_AFTER)),
         )
 
     def canonical(self) -> bytes:

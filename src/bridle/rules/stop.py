@@ -234,10 +234,6 @@ _BY_RULE: Mapping[tuple[StopReason, str], tuple[str, str]] = MappingProxyType({
     (StopReason.POLICY_DENIED, "arguments"): (
         "The arguments of {tool} do not have its form: {error}.", "Correct the call.",
     ),
-    (StopReason.POLICY_DENIED, "approval_required"): (
-        "{tool} writes, and nobody has approved it (approval_required).",
-        "Approvals come with a later release; until then only `writes: {{require_approval: false}}` lets it write.",
-    ),
     (StopReason.POLICY_DENIED, "key_in_flight"): (
         "The same write of {tool} is on its way ({of}).", "Wait until it has ended; its receipt then answers this one.",
     ),

@@ -1,5 +1,6 @@
 """What waits for a person, and his answer: bound to what he was shown, given once, in time, and not by who asked."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from bridle.gateway.cleaning import clean
 from bridle.gateway.schemas import Schema
 from bridle.gateway.world import World
 from bridle.rules import strict_json
-from bridle.rules.approval import Answer, Asked
+from bridle.rules.approval import Answer, Asked, widened
 from bridle.rules.events import ApprovalDecided
 from bridle.rules.failure import BridleError
 from bridle.rules.names import CallId, Digest, Millis, RunId
@@ -49,13 +50,20 @@ class Approvals:
 
     def pending(self) -> list[Question]:
         """What waits for a person, the oldest question first."""
-        found = [
-            self._question(line.state, asked)
-            for line in self._store.runs(limit=MOST_RUNS, only_open=True)
-            for asked in line.state.asked
-            if asked.answer is None
-        ]
-        return sorted(found, key=lambda question: question.asked_at)
+        lines = self._store.runs(limit=MOST_RUNS, only_open=True)
+        found = [question for line in lines for question in self._waiting(line.state)]
+        return sorted(found, key=lambda question: (question.asked_at, question.approval))
+
+    def of(self, run: RunId) -> list[Question]:
+        """What of one run waits for a person, in the order in which it was asked. Raises UnknownRun."""
+        state = self._store.recorded(run).state
+        return self._waiting(state)
+
+    def _waiting(self, state: RunState) -> list[Question]:
+        """One question that was erased hides no other."""
+        waiting = [asked for asked in state.asked if asked.answer is None]
+        kept = [self._store.payload(state.run, f"{asked.call}.question") is not None for asked in waiting]
+        return [self._question(state, asked) for asked, is_kept in zip(waiting, kept, strict=True) if is_kept]
 
     def question(self, approval: str) -> Question:
         """One question that waits. Raises BadAnswer when there is none, or when it was answered."""
@@ -159,22 +167,22 @@ def _narrowed(question: Question, kept: Mapping[str, Json], arguments: Mapping[s
     errors = Schema.of(takes).errors(given) if isinstance(takes, dict) else []
     if errors:
         raise BadAnswer(f"the tool does not take these arguments: {errors[0]}")
-    for name, value in given.items():
-        if name not in question.arguments:
-            raise BadAnswer(f"an edit may not add an argument, and {name} is new; reject it and say what is wanted")
-        before = question.arguments[name]
-        if _is_number(value) and _is_number(before) and abs(value) > abs(before):  # type: ignore[arg-type]  # both are numbers
-            raise BadAnswer(f"an edit may narrow and never widen: {name} was {before} and would be {value}")
+    larger = widened(dict(question.arguments), given, "")
+    if larger:
+        raise BadAnswer(larger)
     return given
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _sentence(summary: str, arguments: Mapping[str, Json]) -> str:
-    """The tool's summary with its `{argument}` blanks filled; a blank that has no argument stays as it is."""
-    for name, value in arguments.items():
-        said = value if isinstance(value, str) else strict_json.canonical(value).decode()
-        summary = summary.replace(f"{{{name}}}", said)
-    return summary
+    """The tool's summary with its `{argument}` blanks filled; a blank that has no argument stays as it is.
+
+    In one pass: a blank inside of an argument is a part of that argument.
+    """
+
+    def filled(blank: re.Match[str]) -> str:
+        if blank[1] not in arguments:
+            return blank[0]
+        value = arguments[blank[1]]
+        return value if isinstance(value, str) else strict_json.canonical(value).decode()
+
+    return re.sub(r"\{([^{}]*)\}", filled, summary)

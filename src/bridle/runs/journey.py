@@ -107,7 +107,7 @@ async def open_run(store: Store, world: World, opening: Opening, entry: StepEntr
         switch = against_run(tx.switches(), opening.tenant, opening.name)
         if switch is not None:
             raise NotStarted(switch.note)
-        tx.keep_policy(opening.digest, opening.canonical)
+        tx.keep_policy(opening.digest, opening.canonical, now)
         state = tx.start(started, opening.key, salt)
         tx.keep(opening.run, "input", opening.input)
         return (_enter(tx, state, opening.policy, entry, salt, now) if entry is not None else state), True

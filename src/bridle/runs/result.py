@@ -30,6 +30,7 @@ class RunResult:
     approval: str | None = None
     until: Millis | None = None
     missing: tuple[ToolName, ...] = ()
+    is_erased: bool = False  # its answer was erased, with everything else it kept
 
     @property
     def tool_calls(self) -> int:
@@ -49,6 +50,8 @@ class RunResult:
         found["missing"] = list(self.missing)
         if self.approval is not None:
             found |= {"approval": self.approval, "until": self.until}
+        if self.is_erased:
+            found["erased"] = True
         return {**found, "spent": {str(unit): used for unit, used in self.spent.items()}, "head": self.head}
 
 
@@ -69,6 +72,7 @@ def result_of(recorded: Recorded, said: bytes | None) -> RunResult:
         approval=f"{state.run}/{waiting.call}" if waiting is not None else None,
         until=waiting.until if waiting is not None else None,
         missing=state.missing,
+        is_erased=recorded.is_erased,
     )
 
 

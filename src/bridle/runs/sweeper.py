@@ -1,4 +1,4 @@
-"""What a house does every now and then: it settles what rides, grants wishes, and takes up what nobody drives."""
+"""What a house does every now and then: it settles, grants wishes, takes up lost runs, has a witness sign."""
 
 import asyncio
 import logging
@@ -25,5 +25,6 @@ async def sweep(recovery: Recovery, cancel: Callable[[RunId, str], Awaitable[Run
                 with suppress(UnknownRun):  # a wish for a run that is not here is no harm
                     await cancel(run, by)
             await recovery.recover()
+            gateway.store.tick()
         except Exception:  # the sweeper outlives one bad run; runs find out at their next admission
             log.exception("sweep_failed")

@@ -9,10 +9,12 @@ from bridle.rules.effect import Intent
 from bridle.rules.events import Event, RunStarted
 from bridle.rules.failure import BridleError
 from bridle.rules.health import Health
+from bridle.rules.house import Note
 from bridle.rules.names import Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.run import RunState
 from bridle.rules.stop import StopReason
 from bridle.rules.switch import Switch
+from bridle.store.chain import Head
 from bridle.store.switches import SwitchBook
 
 T = TypeVar("T")
@@ -34,6 +36,11 @@ class Recorded:
     head: bytes  # of its hash chain
     salt: bytes  # keys the digests in its events; erasing it makes them unlinkable
 
+    @property
+    def is_erased(self) -> bool:
+        """Whether its payloads and its salt were erased."""
+        return not self.salt
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -43,6 +50,25 @@ class Entry:
     event: Event
     body: bytes
     hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """Who wants payloads erased, why, and when that was; it stands in the journal and is never erased."""
+
+    at: Millis
+    by: str
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What was erased of a run: nothing when it had been erased before, or when `kept` says why not."""
+
+    run: RunId
+    payloads: int = 0
+    bytes: int = 0
+    kept: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +124,7 @@ class Transaction(Protocol):
     def switches(self) -> tuple[Switch, ...]:
         """Every kill switch that is on, as of this transaction."""
 
-    def keep_policy(self, digest: Digest, canonical: bytes) -> None:
+    def keep_policy(self, digest: Digest, canonical: bytes, at: Millis) -> None:
         """Keep a policy under its digest, once."""
 
     def intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
@@ -109,6 +135,9 @@ class Transaction(Protocol):
 
     def unresolved(self, run: RunId) -> list[Intent]:
         """The writes of a run that are open or in doubt."""
+
+    def note(self, note: Note) -> None:
+        """Add an entry to the chain of the house. The end of a run, and a new policy, note themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +217,15 @@ class Store(Protocol):
 
     def wishes(self) -> list[tuple[RunId, str]]:
         """Runs of this worker, or of none that lives, that somebody asked to cancel, with who asked; given out once."""
+
+    def house(self) -> Head:
+        """Where the chain of the house ends, as of the last commit."""
+
+    def erase(self, runs: Sequence[RunId], grounds: Grounds) -> list[Erasure]:
+        """Erase the payloads and salts of runs that have ended; any process may. One that stays says why."""
+
+    def tick(self) -> None:
+        """Time went by: what is due is signed, where somebody signs."""
 
     async def close(self) -> None:
         """Finish what is queued, and let go of the file."""

@@ -1,18 +1,25 @@
 """What the functions of one commit see of each other, and how it is written."""
 
 import sqlite3
+from collections.abc import Iterable
+from itertools import islice
+from typing import TypeVar
 
 from bridle.rules.budget import Account, Balance
 from bridle.rules.effect import Intent
 from bridle.rules.health import Health
-from bridle.rules.names import Digest, RunId, TenantId, ToolName
+from bridle.rules.house import Matter, Note
+from bridle.rules.names import Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.run import Phase
 from bridle.rules.switch import Switch
-from bridle.store import codec
+from bridle.store import codec, house
 from bridle.store.base import RunKey
+from bridle.store.chain import Head
 from bridle.store.statements import SQL
 from bridle.store.work import Committed, Stored, Work
 
+K = TypeVar("K")
+V = TypeVar("V")
 _UPDATE_RUN = SQL["update_run"]
 _UPSERT_ACCOUNT = SQL["upsert_account"]
 
@@ -26,7 +33,9 @@ class Batch:
         self.runs: dict[RunId, Stored] = {}
         self.accounts: dict[Account, Balance] = {}
         self.healths: dict[tuple[TenantId, str], Health] = {}
-        self.policies: dict[Digest, bytes] = {}
+        self.policies: dict[Digest, tuple[bytes, Millis]] = {}
+        self.notes: list[Note] = []
+        self.events = 0
 
     def take(self, work: Work) -> None:
         """A function that succeeded joins the batch."""
@@ -34,6 +43,8 @@ class Batch:
         self.accounts.update(work.accounts)
         self.healths.update(work.healths)
         self.policies.update(work.policies)
+        self.notes += work.notes
+        self.events += work.events
 
     def load(self, run: RunId) -> Stored:
         """A run."""
@@ -97,3 +108,18 @@ def save_shared(db: sqlite3.Connection, shared: "Work | Batch") -> None:
     db.executemany(_UPSERT_ACCOUNT, rows)
     for (tenant, dependency), health in shared.healths.items():
         db.execute(SQL["upsert_health"], (tenant, dependency, codec.encode_health(health)))
+
+
+def endings(written: Iterable[Stored]) -> list[Note]:
+    """Of the runs of a transaction, the heads of those that have ended, for the house."""
+    return [
+        house.run_note(Matter.RUN_ENDED, stored.state.last_at, stored.state.run, Head(stored.state.seq, stored.head))
+        for stored in written
+        if stored.state.phase is Phase.STOPPED
+    ]
+
+
+def drop_oldest(cache: dict[K, V], bound: int) -> None:
+    """What entered first goes first; a cache only saves a look into the table."""
+    for key in list(islice(cache, len(cache) - bound)):
+        del cache[key]

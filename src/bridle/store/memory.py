@@ -1,7 +1,7 @@
 """The contract in plain dictionaries: what `:memory:` is, and what the stores on disk are compared with."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
@@ -10,11 +10,14 @@ from bridle.rules.budget import Account, Balance
 from bridle.rules.effect import Intent, IntentStatus
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.health import WELL, Health
+from bridle.rules.house import Matter, Note
 from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.run import Phase, RunState
 from bridle.rules.switch import Switch
-from bridle.store import codec
-from bridle.store.base import Entry, Recorded, RunKey, RunLine, Transaction, UnknownRun
+from bridle.store import codec, erasure, house
+from bridle.store.base import Entry, Erasure, Grounds, Recorded, RunKey, RunLine, Transaction, UnknownRun
+from bridle.store.batch import endings
+from bridle.store.chain import HOUSE, Head, root
 from bridle.store.opening import in_memory
 from bridle.store.switches import SwitchBook
 from bridle.store.work import IntentKey, Line, Stored, Work
@@ -29,9 +32,12 @@ class SwitchesInMemory(SwitchBook):
     There is one worker, which has seen every change by the time that its command returns.
     """
 
-    def __init__(self, states: Callable[[], list[RunState]], living: Callable[[], list[str]]) -> None:
+    def __init__(
+        self, states: Callable[[], list[RunState]], living: Callable[[], list[str]], noted: Callable[[list[Note]], None]
+    ) -> None:
         super().__init__(None, self._lent, self._lent, living)
         self._states = states
+        self._noted = noted
         self._db: sqlite3.Connection | None = None
 
     @contextmanager
@@ -57,6 +63,9 @@ class SwitchesInMemory(SwitchBook):
     def _open_states(self) -> list[RunState]:
         return self._states()
 
+    def _note(self, db: sqlite3.Connection, note: Note) -> None:
+        self._noted([note])
+
 
 class MemoryStore:
     """Keeps the contract of `bridle.store.base.Store` for as long as the process lives. For one event loop."""
@@ -74,10 +83,11 @@ class MemoryStore:
         self._accounts: dict[Account, Balance] = {}
         self._healths: dict[tuple[TenantId, str], Health] = {}
         self._policies: dict[Digest, bytes] = {}
+        self._house: list[house.Entry] = []
         self._wishes: dict[RunId, str] = {}
         self._intents: dict[IntentKey, Intent] = {}
         self._unresolved: dict[IntentKey, Intent] = {}  # those of them that are open or in doubt
-        self.switches = SwitchesInMemory(self._at_work, lambda: [self.worker] if self.worker else [])
+        self.switches = SwitchesInMemory(self._at_work, lambda: [self.worker] if self.worker else [], self._note)
 
     async def transact(self, fn: Callable[[Transaction], T]) -> T:
         """Run `fn`; nothing of it stays when it raises."""
@@ -93,10 +103,13 @@ class MemoryStore:
             self._lines.setdefault(line[0], []).append(line)
         self._accounts.update(work.accounts)
         self._healths.update(work.healths)
-        if work.policies:
-            self._policies = {**work.policies, **self._policies}
+        for digest, (canonical, at) in work.policies.items():
+            if digest not in self._policies:
+                self._policies[digest] = canonical
+                work.notes.append(Note(at, Matter.POLICY_KEPT, digest))
         if work.intents:
             self._claim(work.intents)
+        self._note([*work.notes, *endings(work.runs.values())])
         return result
 
     def _claim(self, intents: dict[IntentKey, Intent]) -> None:
@@ -221,6 +234,40 @@ class MemoryStore:
         """Runs that somebody asked to cancel."""
         wished, self._wishes = list(self._wishes.items()), {}
         return wished
+
+    def house(self) -> Head:
+        """Where the chain of the house ends."""
+        if not self._house:
+            return Head(0, root(HOUSE))
+        seq, _, hash_ = self._house[-1]
+        return Head(seq, hash_)
+
+    def _note(self, notes: list[Note]) -> None:
+        if notes:
+            self._house += house.chained(self.house(), notes)
+
+    def erase(self, runs: Sequence[RunId], grounds: Grounds) -> list[Erasure]:
+        """Erase what runs that have ended kept beside their journals; see the contract."""
+        return [self._erased(run, grounds) for run in runs]
+
+    def _erased(self, run: RunId, grounds: Grounds) -> Erasure:
+        stored = self._runs.get(run)
+        if stored is None:
+            return Erasure(run, kept=erasure.UNKNOWN)
+        why = erasure.needed(stored.state)
+        if why or not stored.salt:
+            return Erasure(run, kept=why)
+        sizes = [len(kept) for *_, kept in self._lines[run] if kept is not None]
+        state, body, head, note = erasure.told(stored.state, stored.head, grounds, len(sizes), sum(sizes))
+        self._lines[run] = [(*line[:5], None) for line in self._lines[run]]
+        self._lines[run].append((run, state.seq, body, head, None, None))
+        self._runs[run] = Stored(stored.no, state, head, b"", stored.worker)
+        self._fingerprints = {by: newest for by, newest in self._fingerprints.items() if newest != run}
+        self._note([note])
+        return Erasure(run, len(sizes), sum(sizes))
+
+    def tick(self) -> None:
+        """Nobody signs what ends with its process."""
 
     async def close(self) -> None:
         """Take nothing new."""

@@ -8,11 +8,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bridle.rules.failure import BridleError, ControlUnavailable
+from bridle.store import house
 from bridle.store.lock import WriterLock
 from bridle.store.statements import SQL
 
-SCHEMA = 5
+SCHEMA = 6
 BUSY_MS = 5_000  # how long it waits for another process to finish its transaction
+_THEN = {6: house.fill}  # what a migration does beside its statements, in the same transaction
 
 
 class StoreUnusable(BridleError):
@@ -124,9 +126,35 @@ def _look_at(db: sqlite3.Connection, path: Path, read_only: bool) -> None:
 
 
 def _migrate(db: sqlite3.Connection) -> None:
-    found = db.execute("PRAGMA user_version").fetchone()[0]
-    for number in range(found + 1, SCHEMA + 1):
-        db.executescript(f"BEGIN IMMEDIATE;{SQL[f'migration_{number:04}']};PRAGMA user_version = {number};COMMIT;")
+    """Bring a file to this schema, each migration in a transaction; another process may have been faster."""
+    while db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:  # ends: every turn raises it, or raises
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            number = db.execute("PRAGMA user_version").fetchone()[0] + 1
+            if number <= SCHEMA:
+                _migrated(db, number)
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+
+
+def _migrated(db: sqlite3.Connection, number: int) -> None:
+    for statement in _statements(SQL[f"migration_{number:04}"]):
+        db.execute(statement)
+    if number in _THEN:
+        _THEN[number](db)
+    db.execute(f"PRAGMA user_version = {number}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a migration, one by one; a `;` inside a trigger ends none."""
+    begun = ""
+    for piece in script.rstrip("; \n").split(";"):
+        begun += piece + ";"
+        if sqlite3.complete_statement(begun):
+            yield begun
+            begun = ""
 
 
 def path_of(place: str) -> Path | None:

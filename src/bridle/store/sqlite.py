@@ -1,9 +1,8 @@
 """The store in one SQLite file: WAL, FULL, and one writer at a time."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -11,30 +10,29 @@ from bridle.rules.budget import Account, Balance
 from bridle.rules.effect import Intent
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.health import WELL, Health
+from bridle.rules.house import Matter, Note
 from bridle.rules.names import IN_FLIGHT, Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.run import Phase, RunState
 from bridle.rules.switch import Switch
-from bridle.store import codec
-from bridle.store.base import Entry, Recorded, RunKey, RunLine, Transaction, UnknownRun
-from bridle.store.batch import Batch, save_run, save_shared
+from bridle.store import codec, erasure, house
+from bridle.store.base import Entry, Erasure, Grounds, Recorded, RunKey, RunLine, Transaction, UnknownRun
+from bridle.store.batch import Batch, drop_oldest, endings, save_run, save_shared
+from bridle.store.chain import Head
 from bridle.store.opening import SCHEMA, StoreUnusable, connect, lock_beside, writing
 from bridle.store.roll import Roll
 from bridle.store.statements import SQL
 from bridle.store.switches import SwitchBook
+from bridle.store.witness import Witness
 from bridle.store.work import Stored, Work
 from bridle.store.writer import Job, Writer
 
 __all__ = ["SCHEMA", "SqliteStore", "StoreUnusable"]
 T = TypeVar("T")
-K = TypeVar("K")
-V = TypeVar("V")
 CACHED_RUNS = 4_096
 CACHED_ACCOUNTS = 16_384
 INTENTS_SINCE = 4  # the schema that has the table; an older file that is only read has no writes by key
 CHECKPOINT_AFTER = 256  # functions
 _OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
-
-
 _INSERT_EVENT = SQL["insert_event"]
 
 
@@ -68,6 +66,7 @@ class SqliteStore:
         except BridleError:
             self._let_go()
             raise
+        self.witness: Witness | None = None  # who signs what was committed
         self.crowd = 0  # how many runs are at work in this process; set by who starts them
         self._writer: Writer[Transaction] = Writer(self._commit, lambda: self.crowd, inline=inline)
 
@@ -97,8 +96,10 @@ class SqliteStore:
         """One transaction for a whole batch, while no other process writes."""
         assert self._lock is not None
         with self._lock:
-            self._commit_alone(batch)
+            done = self._commit_alone(batch)
             self._checkpoint(batch)
+        if done is not None and self.witness is not None:
+            self.witness.saw(done.events, lambda: self._ends(self._write))
 
     def _checkpoint(self, batch: list[Job[Transaction]]) -> None:
         self._since_checkpoint += len(batch)
@@ -106,8 +107,8 @@ class SqliteStore:
             self._since_checkpoint = 0
             self._write.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
-    def _commit_alone(self, batch: list[Job[Transaction]]) -> None:
-        """A job that fails leaves nothing behind and takes nobody with it."""
+    def _commit_alone(self, batch: list[Job[Transaction]]) -> "Work | Batch | None":
+        """A job that fails leaves nothing behind and takes nobody with it. Returns what was done."""
         self._write.execute("BEGIN IMMEDIATE")
         self._in_force = None  # read again, in this transaction: the database puts a switch before it or after it
         try:
@@ -115,14 +116,16 @@ class SqliteStore:
             done = self._alone(batch[0]) if len(batch) == 1 else self._in_company(batch)
             if done is None:
                 self._write.execute("ROLLBACK")
-                return
+                return None
             save_shared(self._write, done)
+            house.write(self._write, [*done.notes, *endings(done.runs.values())])
             self._write.execute("COMMIT")
         except BaseException:
             if self._write.in_transaction:
                 self._write.execute("ROLLBACK")
             raise
         self._remember(done)
+        return done
 
     def _look_again(self) -> None:
         """Forget what is cached when another process has committed since."""
@@ -176,9 +179,9 @@ class SqliteStore:
         for run, stored in work.runs.items():
             work.runs[run] = save_run(db, stored)
         db.executemany(_INSERT_EVENT, [(work.runs[line[0]].no, *line[1:]) for line in work.lines])
-        for digest, canonical in work.policies.items():
-            if digest not in self._policies:
-                db.execute(SQL["insert_policy"], (digest, canonical))
+        for digest, (canonical, at) in work.policies.items():
+            if digest not in self._policies and house.keep_policy(db, digest, canonical):
+                work.notes.append(Note(at, Matter.POLICY_KEPT, digest))
         for intent in work.intents.values():  # never cached: what another transaction claimed has to be seen
             db.execute(SQL["upsert_intent"], codec.encode_intent(intent))
 
@@ -193,11 +196,11 @@ class SqliteStore:
         self._policies.update(done.policies)
         self._healths.update(done.healths)
         if len(self._runs) > CACHED_RUNS:
-            _drop_oldest(self._runs, CACHED_RUNS)
+            drop_oldest(self._runs, CACHED_RUNS)
         if len(self._accounts) > CACHED_ACCOUNTS:
-            _drop_oldest(self._accounts, CACHED_ACCOUNTS)
+            drop_oldest(self._accounts, CACHED_ACCOUNTS)
         if len(self._healths) > CACHED_RUNS:
-            _drop_oldest(self._healths, CACHED_RUNS)
+            drop_oldest(self._healths, CACHED_RUNS)
 
     # What is committed, as a transaction sees it
 
@@ -348,9 +351,38 @@ class SqliteStore:
                 db.executemany(SQL["delete_wish"], [(run,) for run, _ in mine])
         return mine
 
+    def house(self) -> Head:
+        """Where the chain of the house ends."""
+        with self._looking() as db:
+            return house.last(db)
+
+    def attend(self, witness: Witness) -> None:
+        """Let a witness sign what is committed from now on, beginning with what is open."""
+        witness.begin(lambda: self._ends(self._read))
+        self.witness = witness
+
+    def tick(self, *, at_once: bool = False) -> None:
+        """Let the witness sign what is due."""
+        if self.witness is not None:
+            self.witness.tick(lambda: self._ends(self._read), at_once=at_once)
+
+    def _ends(self, db: sqlite3.Connection) -> tuple[Head, dict[RunId, Head]]:
+        try:
+            return house.ends(db)
+        except sqlite3.Error as error:
+            raise ControlUnavailable(f"{self._name}: {error}") from error
+
+    def erase(self, runs: Sequence[RunId], grounds: Grounds) -> list[Erasure]:
+        """Erase what runs that have ended kept beside their journals; see the contract."""
+        with writing(self.path) as db:
+            return erasure.erase(db, runs, grounds)
+
     async def close(self) -> None:
         """Finish what is queued, and let go of the file."""
         await self._writer.close()
+        with suppress(ControlUnavailable):
+            self.tick(at_once=True)
+        self.witness = None
         with suppress(ControlUnavailable), self._lock or nullcontext():  # closing may be a checkpoint
             for db in {id(self._read): self._read, id(self._write): self._write}.values():
                 db.close()
@@ -365,9 +397,3 @@ class SqliteStore:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-
-
-def _drop_oldest(cache: dict[K, V], bound: int) -> None:
-    """What entered first goes first; a cache only saves a look into the table."""
-    for key in list(islice(cache, len(cache) - bound)):
-        del cache[key]

@@ -9,11 +9,13 @@ from pathlib import Path
 from pwd import getpwuid
 
 from bridle.rules.failure import BridleError
+from bridle.rules.house import Matter, Note
 from bridle.rules.names import CallId, Effect, Millis, RunId, ToolName
 from bridle.rules.policy import KillLevel, Policy
 from bridle.rules.run import OpenCall, RunState
+from bridle.rules.stop import Detail
 from bridle.rules.switch import Scope, Switch
-from bridle.store import codec
+from bridle.store import codec, house
 from bridle.store.kill_file import places, switch_of
 from bridle.store.statements import SQL
 
@@ -135,7 +137,7 @@ class SwitchBook:
                     return Change("kill", switch, "", is_new=False)
             if len(on) >= MOST_SWITCHES:
                 raise NotTurned(f"{MOST_SWITCHES:,} switches are on already; take a wider scope, or lift some")
-            change = _recorded(db, "kill", Switch(level, scope, wish.by, wish.because, at=wish.at), wish.account)
+            change = self._recorded(db, "kill", Switch(level, scope, wish.by, wish.because, at=wish.at), wish.account)
             db.execute(SQL["insert_switch"], _row(change.switch))
         return change
 
@@ -160,7 +162,7 @@ class SwitchBook:
             for switch in meant:
                 db.execute(SQL["delete_switch"], _row(switch)[:4])
                 off = Switch(switch.level, scope, wish.by, wish.because, at=wish.at)
-                changes.append(_recorded(db, "unkill", off, wish.account))
+                changes.append(self._recorded(db, "unkill", off, wish.account))
         return changes
 
     def note_file(self, act: str, switch: Switch, worker: str, at: Millis) -> None:
@@ -168,7 +170,7 @@ class SwitchBook:
         by = switch.by[:MOST_WORDS]
         with self._turning() as db:
             if db.execute(SQL["select_file_act"], (by, switch.level.value)).fetchone() != (act,):
-                _recorded(db, act, Switch(switch.level, switch.scope, by, at=at), worker)
+                self._recorded(db, act, Switch(switch.level, switch.scope, by, at=at), worker)
 
     def history(self, most: int = 50) -> list[Change]:
         """The newest changes first."""
@@ -219,6 +221,26 @@ class SwitchBook:
         with self._looking() as db:
             return [codec.decode_state(body) for (body,) in db.execute(SQL["select_in_flight"]).fetchall()]
 
+    def _recorded(self, db: sqlite3.Connection, act: str, switch: Switch, account: str) -> Change:
+        """Add a line to the history, and an entry to the chain of the house."""
+        level, tenant, flow, tool, by, because, _, at = _row(switch)
+        row = (act, level, tenant, flow, tool, by, account, because, at)
+        generation = db.execute(SQL["insert_switch_change"], row).lastrowid or 0
+        turned = Switch(switch.level, switch.scope, switch.by, switch.because, generation, switch.at)
+        detail: Detail = {
+            "act": act,
+            "level": level,
+            "by": by,
+            "because": because,
+            "account": account,
+            "change": generation,
+        }
+        self._note(db, Note(switch.at, Matter.SWITCH_TURNED, str(switch.scope), detail))
+        return Change(act, turned, account)
+
+    def _note(self, db: sqlite3.Connection, note: Note) -> None:
+        house.write(db, [note])
+
     @contextmanager
     def _turning(self) -> Iterator[sqlite3.Connection]:
         """One transaction: the database puts it before or after every admission, and no clock has a say."""
@@ -231,15 +253,6 @@ class SwitchBook:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
-
-
-def _recorded(db: sqlite3.Connection, act: str, switch: Switch, account: str) -> Change:
-    """Add a line to the history; what is chained for an audit is chained here, in the same transaction."""
-    level, tenant, flow, tool, by, because, _, at = _row(switch)
-    row = (act, level, tenant, flow, tool, by, account, because, at)
-    generation = db.execute(SQL["insert_switch_change"], row).lastrowid or 0
-    turned = Switch(switch.level, switch.scope, switch.by, switch.because, generation, switch.at)
-    return Change(act, turned, account)
 
 
 def _switch(row: Row) -> Switch:

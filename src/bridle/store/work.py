@@ -9,6 +9,7 @@ from bridle.rules.effect import Intent
 from bridle.rules.events import Event, RunResumed, RunStarted
 from bridle.rules.fold import apply, fold
 from bridle.rules.health import Health
+from bridle.rules.house import Note
 from bridle.rules.names import Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.run import Phase, RunState
 from bridle.rules.switch import Switch
@@ -65,7 +66,7 @@ Line = tuple[RunId, int, bytes, bytes, str | None, bytes | None]  # run, seq, bo
 class Work:
     """A transaction in progress; keeps the contract of `bridle.store.base.Transaction`."""
 
-    __slots__ = ("accounts", "committed", "healths", "intents", "lines", "policies", "runs")
+    __slots__ = ("accounts", "committed", "healths", "intents", "lines", "notes", "policies", "runs")
 
     def __init__(self, committed: Committed) -> None:
         self.committed = committed
@@ -73,8 +74,9 @@ class Work:
         self.lines: list[Line] = []
         self.accounts: dict[Account, Balance] = {}
         self.healths: dict[tuple[TenantId, str], Health] = {}
-        self.policies: dict[Digest, bytes] = {}
+        self.policies: dict[Digest, tuple[bytes, Millis]] = {}
         self.intents: dict[IntentKey, Intent] = {}
+        self.notes: list[Note] = []
 
     def start(self, event: RunStarted, key: RunKey, salt: bytes) -> RunState:
         """Open the journal of a new run with its first event."""
@@ -128,7 +130,10 @@ class Work:
         self.runs[run] = Stored(known.no, known.state, known.head, known.salt, worker, known.key, is_taken=True)
 
     def keep(self, run: RunId, name: str, body: bytes) -> None:
-        """Keep a payload beside the event that was appended last. Raises LookupError when there is no place for it."""
+        """Keep a payload beside the event that was appended last. Raises LookupError when there is no place for it.
+
+        Of a run whose payloads were erased nothing is kept any more.
+        """
         if type(body) is not bytes:
             raise TypeError(f"{name} is of type {type(body).__name__}; a payload is bytes")
         if not self.lines or self.lines[-1][0] != run:
@@ -136,7 +141,8 @@ class Work:
         _, seq, line, hash_, other, _ = self.lines[-1]
         if other is not None:
             raise LookupError(f"{name} has no place beside event {seq} of {run}, which keeps {other}")
-        self.lines[-1] = (run, seq, line, hash_, name, body)
+        if self._stored(run).salt:
+            self.lines[-1] = (run, seq, line, hash_, name, body)
 
     def find(self, tenant: TenantId, key: RunKey) -> RunState | None:
         """The newest run of this key, or of this fingerprint where the key is empty."""
@@ -166,9 +172,18 @@ class Work:
         """Every kill switch that is on."""
         return self.committed.load_switches()
 
-    def keep_policy(self, digest: Digest, canonical: bytes) -> None:
+    def keep_policy(self, digest: Digest, canonical: bytes, at: Millis) -> None:
         """Keep a policy under its digest, once."""
-        self.policies[digest] = canonical
+        self.policies[digest] = canonical, at
+
+    def note(self, note: Note) -> None:
+        """Add an entry to the chain of the house."""
+        self.notes.append(note)
+
+    @property
+    def events(self) -> int:
+        """How many were appended."""
+        return len(self.lines)
 
     def intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
         """The write under a key; None when it was never claimed."""

@@ -1,0 +1,2 @@
+-- When something happened last.
+SELECT max(updated_at) FROM runs

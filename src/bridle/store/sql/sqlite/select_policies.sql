@@ -1,0 +1,2 @@
+-- Every policy that is kept.
+SELECT digest, canonical FROM policies ORDER BY digest
