@@ -177,13 +177,15 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType({
         (Work, "append", _says_stop_twice),
     )),
     "doubt_is_failure": Sabotage("P3", "a write whose answer was lost counts as failed", (
-        (attempt, "_is_in_doubt", lambda failed: False),
+        (attempt, "_happened", lambda failed: False),
     )),
     "recovery_trusts_writes": Sabotage("P3", "a write that was open when its worker died counts as done", (
         (journey, "lost", _takes_every_write_for_done),
     )),
-    "memory_is_lost": Sabotage("P3", "a run that is resumed remembers none of its calls", (
+    "memory_is_lost": Sabotage("P3", "a resumed run remembers no call, and the key of a write is always free", (
         (gateway, "recall", lambda live, proposal: None),
+        (admission, "meant", lambda claim: None),
+        (checks, "meant", lambda claim: None),
     )),
     "every_attempt_has_its_own_key": Sabotage("P3", "a write that is sent again has another key", (
         (attempt, "sent_key", _another_key),

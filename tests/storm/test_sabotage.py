@@ -28,3 +28,9 @@ def test_a_sabotage_is_found_by_the_check_of_its_promise(name: str) -> None:
 
 def test_every_promise_of_the_storm_has_a_sabotage() -> None:
     assert {sabotage.promise for sabotage in SABOTAGES.values()} == {name.split()[0] for name in PROMISES}
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_a_sabotage_breaks_something_that_is_there(name: str) -> None:
+    for where, what, _ in SABOTAGES[name].patches:
+        assert hasattr(where, what), f"{what} has another name now: correct the sabotage"
