@@ -11,6 +11,7 @@ import pytest
 from bridle.bridle import Bridle
 from bridle.gateway import retry
 from bridle.models.openai_compatible import Endpoint, OpenAICompatible
+from bridle.rules import checks
 from bridle.rules.failure import CallFailed
 from bridle.rules.health import LONGEST_PATIENCE, OPENS_AFTER, STAYS_OPEN, WELL, Condition, Health
 from bridle.rules.names import Millis, TenantId
@@ -200,7 +201,8 @@ def test_a_dependency_that_is_down_gets_at_most_a_tenth_more_than_is_offered(wha
 
 def test_without_the_budgets_of_retries_the_measure_finds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "ATTEMPTS", 5)
-    monkeypatch.setattr(retry, "RETRIES_OF_A_RUN", 1_000)
+    for room in (retry, checks):
+        monkeypatch.setattr(room, "RETRIES_OF_A_RUN", 1_000)
     monkeypatch.setattr(Health, "may_retry", True)
     offered, sent, _ = amplification(Fault.RATE_LIMITED, runs=2)
     assert sent > 3 * offered
