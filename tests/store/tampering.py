@@ -224,8 +224,8 @@ def a_forged_run(db: sqlite3.Connection, chance: random.Random) -> None:
     """A run that never was, with a chain of its own that holds."""
     no = chance.choice([no for (no,) in db.execute("SELECT no FROM runs")])
     db.execute(
-        "INSERT INTO runs SELECT 99, 'r-forged', tenant, '', '', phase, reason, updated_at, head, salt, state, worker"
-        " FROM runs WHERE no = ?", (no,),
+        "INSERT INTO runs SELECT 99, 'r-forged', tenant, '', '', phase, reason, updated_at, head, salt, state, worker,"
+        " wake_at FROM runs WHERE no = ?", (no,),
     )  # fmt: skip
     db.execute("INSERT INTO events SELECT 99, seq, body, hash, kept_as, kept FROM events WHERE run_no = ?", (no,))
     table = Table("events", "run_no = 99")
