@@ -49,7 +49,8 @@ class Day:
         self.outages: list[tuple[int, int]] = []
         self.kills: list[Killed] = []
         self._is_killed = False
-        self.away = 0.0
+        self.down: list[tuple[Millis, Millis]] = []
+        self._fell_at: Millis | None = None
         self.raised: list[str] = []
         self.people = People(seed, self.world)
         self._active: set[int] = set()
@@ -127,16 +128,19 @@ class Day:
             return
         if not worker.is_dead:
             self._up.set()
+            if self._fell_at is not None:
+                self.down.append((self._fell_at, self._loop.now()))
+                self._fell_at = None
 
     def _fell(self) -> None:
         self._up.clear()
+        self._fell_at = self._loop.now() if self._fell_at is None else self._fell_at
         for number in self._active:
             is_lost = self.tasks[number].shape is Shape.ATTACHED
             self.world.fates[number].met(Fault.CRASH, Harm.RUN if is_lost else Harm.NONE)
         self._loop.create_task(self._revive())
 
     async def _revive(self) -> None:
-        self.away += COMES_BACK_AFTER
         await asyncio.sleep(COMES_BACK_AFTER)
         await self._rise()
 
@@ -336,7 +340,7 @@ def _evidence(day: Day, hung: str, logged: list[str]) -> Evidence:
     return Evidence(
         day.house, day.plan, day.tasks, day.world.fates, day.world.ledger.lines, day.commits,
         {line.state.run: _journal(store, line.state.run, stamps) for line in lines}, day.answers, store.balances(),
-        Millis(round(day.away * MILLIS_PER_SECOND)), day.outages, day.kills, hung, logged, day.people.wrong, day.raised,
+        day.down, day.outages, day.kills, hung, logged, day.people.wrong, day.raised,
     )  # fmt: skip
 
 

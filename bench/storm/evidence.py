@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 from bench.storm.ledger import Deed, Line
 from bench.storm.plan import Plan
@@ -12,6 +13,7 @@ from bench.storm.world import Fate
 from bridle.rules.budget import Account, Balance
 from bridle.rules.call import CallKind
 from bridle.rules.events import (
+    ApprovalDecided,
     CallAdmitted,
     CallInDoubt,
     CallResolved,
@@ -21,12 +23,14 @@ from bridle.rules.events import (
     RunResumed,
     RunStarted,
     RunStopped,
+    RunSuspended,
 )
 from bridle.rules.names import CallId, Millis, RunId
 from bridle.rules.run import RunState
 from bridle.store.base import Entry
 
 NEVER = 10**18  # the stamp of what was not committed
+BEAT = 1_000  # milliseconds: by so much nobody knows when a worker died
 SENT = (Deed.ASKED, Deed.CALLED)
 
 
@@ -78,9 +82,18 @@ class Journal:
         return first
 
     @property
-    def away(self) -> int:
-        """How long nobody worked on it, as it counts: from its last event on, for nobody sees a worker die."""
-        return sum(entry.event.away for entry in self.entries if isinstance(entry.event, RunResumed))
+    def waited(self) -> int:
+        """How long it waited for a person."""
+        found = 0
+        for before, entry in pairwise(self.entries):
+            if isinstance(entry.event, RunResumed) and isinstance(before.event, RunSuspended | ApprovalDecided):
+                found += entry.event.away
+        return found
+
+    @property
+    def takeovers(self) -> int:
+        """How often another life of the worker went on with it."""
+        return sum(isinstance(entry.event, RunResumed) for entry in self.entries)
 
     @cached_property
     def resolved(self) -> dict[CallId, CallResolved]:
@@ -117,7 +130,7 @@ class Evidence:
     journals: dict[RunId, Journal]
     answers: list[Answered]
     balances: Mapping[Account, Balance]
-    away: Millis  # how long no worker was alive
+    down: list[tuple[Millis, Millis]]  # when no worker was alive
     outages: list[tuple[int, int]]  # stamps between which the journal was out of reach
     kills: list[Killed]
     hung: str  # what never came to an end, or nothing
@@ -145,6 +158,12 @@ class Evidence:
         """Lines for which no admission was committed before."""
         founded = {id(line) for one in self.admitted.values() for line in one.lines}
         return [line for line in self.lines if line.deed in SENT and id(line) not in founded]
+
+    def excused(self, told: Answered) -> int:
+        """For how long a user waited while his run was nobody's, or a person's; a beat counts for each worker lost."""
+        down = sum(max(min(told.told, up) - max(told.asked, fell), 0) for fell, up in self.down)
+        journal = self.journals.get(told.run)
+        return down + (journal.waited + BEAT * journal.takeovers if journal is not None else 0)
 
     def of_run(self, run: RunId) -> list[Admitted]:
         """The admissions of one run."""

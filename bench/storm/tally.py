@@ -85,8 +85,7 @@ def _rows(seen: Evidence) -> Iterator[tuple[int, Row]]:
     for told in seen.answers:
         row = rows[told.task]
         row.answered = 1
-        suspended = seen.journals[told.run].away if told.run else 0
-        most = LIMITS.max_seconds * MILLIS_PER_SECOND + 2_000 + seen.away + suspended
+        most = LIMITS.max_seconds * MILLIS_PER_SECOND + 2_000 + seen.excused(told)
         row.in_time = int(told.told - told.asked <= most)
         row.ok = int(told.reason == StopReason.OK)
         row.degraded = int(told.reason == StopReason.OK_DEGRADED)

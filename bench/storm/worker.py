@@ -119,6 +119,8 @@ class Worker:
             for db in (inner._read, inner._write):
                 with suppress(sqlite3.Error):
                     db.close()
+            os.close(inner._roll._file)
+            inner._roll._file = -1
             inner._let_go()
         self.death.set_result(None)
 

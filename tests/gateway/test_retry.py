@@ -33,11 +33,13 @@ BUSY = Fails(FailureKind.RATE_LIMITED)
 )
 def test_only_what_may_pass_and_changes_nothing_is_tried_again(kind: FailureKind, effect: str, attempts: int) -> None:
     async def story(b: Bridle, loop: VirtualLoop) -> None:
-        tool = FakeTool({"n": int}, Fails(kind), Returns("text"))
+        tool = FakeTool({"n": int}, *(Returns(f"text {n}") for n in range(10)), Fails(kind), Returns("text"))
         b.declare("any.thing", tool, effect=effect)
         async with b.attach(agent="a") as run:
-            outcomes = await asking(run, "any.thing n=1")
-            assert len(tool.calls) == attempts
+            for number in range(10):  # which earn one retry
+                await asking(run, f"any.thing n={number}")
+            outcomes = await asking(run, "any.thing n=10")
+            assert len(tool.calls) == 10 + attempts
             assert len(observations(outcomes)) == (attempts == 2)
 
     virtually(story, allowing("any.thing"))
@@ -95,6 +97,30 @@ def test_a_dependency_that_is_down_gets_at_most_a_tenth_more_than_was_offered() 
                     await asking(run, f"kb.read n={number}")
                     offered += 1
         assert len(tool.calls) <= offered * 1.1
+
+    virtually(story, allowing("kb.read"))
+
+
+@pytest.mark.parametrize("calls", [1, 2, 9, 10, 25])
+@pytest.mark.parametrize(
+    ("fails", "lent"),
+    [
+        (Fails(FailureKind.UNAVAILABLE, happened=False), 0),  # nobody is there
+        (Fails(FailureKind.TIMEOUT), 0),
+        (Fails(FailureKind.UNAVAILABLE), 1),  # somebody is, and answers 500
+        (Fails(FailureKind.RATE_LIMITED, retry_after=Millis(1)), 1),
+    ],
+)
+def test_the_first_retry_is_lent_where_somebody_answers_and_to_nobody_who_is_down(
+    fails: Fails, lent: int, calls: int
+) -> None:
+    async def story(b: Bridle, loop: VirtualLoop) -> None:
+        tool = FakeTool({"n": int}, fails)
+        b.declare("kb.read", tool, effect="read")
+        for number in range(calls):
+            async with b.attach(agent="a") as run:
+                await asking(run, f"kb.read n={number}")
+        assert len(tool.calls) <= max(1.1 * calls, calls + lent)
 
     virtually(story, allowing("kb.read"))
 

@@ -1,12 +1,14 @@
-"""P8: one layer retries, within a budget: a run sends at most three calls more, a dependency gets 1.1x."""
+"""P8: one layer retries, within a budget: a run sends at most three calls more, what is down gets at most 1.1x."""
 
 from collections import Counter
 from collections.abc import Iterator
 
-from bench.storm.evidence import Evidence
-from bridle.rules.names import RunId, TenantId, ToolName
+from bench.storm.evidence import Admitted, Evidence
+from bench.storm.plan import Fault
+from bridle.rules.names import Digest, RunId, TenantId, ToolName
 
 FarEnd = tuple[TenantId, ToolName]
+Attempt = tuple[RunId, ToolName, Digest, int, int, int]  # the last is its number
 MORE = 3
 FIRST_TOKENS = 1  # what each tenant may retry of a dependency before it has earned a retry
 
@@ -14,7 +16,12 @@ FIRST_TOKENS = 1  # what each tenant may retry of a dependency before it has ear
 def violations(seen: Evidence) -> Iterator[str]:
     """What was sent, against what was wanted, by run and by (tenant, dependency)."""
     wanted, sent = Counter[RunId](), Counter[RunId]()
-    offered, tried = Counter[FarEnd](), Counter[FarEnd]()
+    offered, tried, met_nobody = Counter[FarEnd](), Counter[FarEnd](), Counter[FarEnd]()
+    refused = {
+        _attempt(one, one.event.attempt)
+        for one in seen.admitted.values()
+        if one.lines and one.lines[0].fault is Fault.DOWN
+    }
     for one in seen.admitted.values():
         run, far_end = one.journal.run, (one.journal.state.tenant, one.event.tool)
         is_first = one.event.attempt == 1
@@ -22,12 +29,21 @@ def violations(seen: Evidence) -> Iterator[str]:
         sent[run] += len(one.lines)
         offered[far_end] += is_first
         tried[far_end] += len(one.lines) if not is_first else max(len(one.lines) - 1, 0)
+        met_nobody[far_end] += _attempt(one, one.event.attempt - 1) in refused
     for run, number in sent.items():
         if number > wanted[run] + MORE:
             yield f"{run} wanted {wanted[run]} calls and sent {number}"
     for far_end, number in tried.items():
         if number > FIRST_TOKENS * _lives(seen) + offered[far_end] / 10:
             yield f"{far_end[1]} of {far_end[0]} was offered {offered[far_end]} calls and retried {number}"
+    for far_end, number in met_nobody.items():
+        if number > max(_lives(seen) - 1, 0) + offered[far_end] / 10:
+            yield f"{far_end[1]} of {far_end[0]} was down, was offered {offered[far_end]} calls and had {number} more"
+
+
+def _attempt(one: Admitted, number: int) -> Attempt:
+    event = one.event
+    return one.journal.run, event.tool, event.args, event.ordinal, event.turn, number
 
 
 def _lives(seen: Evidence) -> int:

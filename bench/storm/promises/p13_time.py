@@ -8,8 +8,7 @@ from bench.storm.house import LIMITS
 from bench.storm.ledger import Deed, Line, Told
 from bench.storm.plan import Fault
 from bench.storm.tasks import Shape
-from bridle.rules.events import RunResumed
-from bridle.rules.names import MILLIS_PER_SECOND, RunId
+from bridle.rules.names import MILLIS_PER_SECOND
 from bridle.rules.stop import StopReason
 
 REPEATS = 3
@@ -22,7 +21,7 @@ def violations(seen: Evidence) -> Iterator[str]:
         journal, fate = seen.journals.get(told.run), seen.fates[told.task]
         if journal is None or fate.faults & {Fault.CLOCK_JUMP, Fault.JOURNAL_OUT}:
             continue
-        most = LIMITS.max_seconds * MILLIS_PER_SECOND + SLACK + journal.away
+        most = LIMITS.max_seconds * MILLIS_PER_SECOND + SLACK + seen.excused(told)
         lasted = told.told - max(told.asked, journal.started.at)
         if lasted > most:
             yield f"{told.run} kept its user waiting for {lasted} ms of {most}"
@@ -33,15 +32,8 @@ def violations(seen: Evidence) -> Iterator[str]:
         if line.deed is Deed.CALLED:
             streak = (line.run, line.worker)
             streaks[streak] = streaks[streak] + 1 if _learns_nothing(line) else 0
-            if streaks[streak] == _most_repeats(seen, line) + 1:
+            if streaks[streak] == REPEATS + 1:
                 yield f"{line.run} called {line.name} {streaks[streak]} times with the same arguments and result"
-
-
-def _most_repeats(seen: Evidence, line: Line) -> int:
-    """Three; and one more for each time the run was taken over, whose turns are numbered from its step on again."""
-    journal = seen.journals.get(RunId(line.run))
-    taken_over = sum(isinstance(entry.event, RunResumed) for entry in journal.entries) if journal is not None else 0
-    return REPEATS + taken_over
 
 
 def _learns_nothing(line: Line) -> bool:

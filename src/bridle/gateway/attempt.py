@@ -10,7 +10,7 @@ from bridle.gateway.context import CallContext
 from bridle.gateway.judge import judge
 from bridle.gateway.keys import sent_key
 from bridle.gateway.live import Live
-from bridle.gateway.outcome import Outcome, Refusal, Replied
+from bridle.gateway.outcome import TOOL_REASONS, Outcome, Refusal, Replied
 from bridle.gateway.perform import Performed, Permit, perform, perform_here
 from bridle.gateway.proposal import ModelWish, Proposal, ToolWish
 from bridle.gateway.recall import kept_reply
@@ -55,17 +55,6 @@ _NOT_BILLED = frozenset({
 _DID_NOT_HAPPEN = frozenset({FailureKind.RATE_LIMITED, FailureKind.REJECTED, FailureKind.CREDENTIALS})
 
 _NOTHING: Amounts = {}
-TOOL_REASONS = MappingProxyType({
-    FailureKind.UNAVAILABLE: StopReason.TOOL_UNAVAILABLE,
-    FailureKind.TIMEOUT: StopReason.TOOL_UNAVAILABLE,
-    FailureKind.CRASHED: StopReason.TOOL_UNAVAILABLE,
-    FailureKind.CANCELLED: StopReason.CANCELLED,
-    FailureKind.RATE_LIMITED: StopReason.RATE_LIMITED,
-    FailureKind.REJECTED: StopReason.INPUT_REJECTED,
-    FailureKind.CREDENTIALS: StopReason.CREDENTIALS_INVALID,
-    FailureKind.INVALID_OUTPUT: StopReason.TOOL_OUTPUT_INVALID,
-    FailureKind.CONTEXT_OVERFLOW: StopReason.INPUT_REJECTED,
-})  # fmt: skip
 MODEL_REASONS = MappingProxyType(
     TOOL_REASONS
     | {

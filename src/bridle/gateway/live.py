@@ -8,6 +8,7 @@ from bridle.gateway.outcome import Outcome
 from bridle.gateway.settlement import Party, Settlement
 from bridle.rules.call import CallKind
 from bridle.rules.data import data
+from bridle.rules.failure import FailureKind
 from bridle.rules.names import CallId, Digest, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import Policy
 from bridle.rules.run import RunState
@@ -41,6 +42,7 @@ class Remembered:
     kept: bytes
     shown: int  # bytes of it that the model was shown at most
     run: RunId = RunId("")  # of a receipt that another run had
+    failure: FailureKind | None = None  # it came to nothing, and the step was told so
 
 
 def memory_args(kind: CallKind, args: Digest) -> Digest:

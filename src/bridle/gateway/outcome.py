@@ -1,10 +1,25 @@
 """What comes back through the door: an observation, a model's reply, or a refusal; all of them plain values."""
 
+from types import MappingProxyType
+
 from bridle.rules.data import data
+from bridle.rules.failure import FailureKind
 from bridle.rules.names import CallId, Confidentiality, Millis, Source, ToolName
 from bridle.rules.prompt import ModelReply
 from bridle.rules.stop import Detail, Retry, StopNote, StopReason
 from bridle.rules.strict_json import Json
+
+TOOL_REASONS = MappingProxyType({
+    FailureKind.UNAVAILABLE: StopReason.TOOL_UNAVAILABLE,
+    FailureKind.TIMEOUT: StopReason.TOOL_UNAVAILABLE,
+    FailureKind.CRASHED: StopReason.TOOL_UNAVAILABLE,
+    FailureKind.CANCELLED: StopReason.CANCELLED,
+    FailureKind.RATE_LIMITED: StopReason.RATE_LIMITED,
+    FailureKind.REJECTED: StopReason.INPUT_REJECTED,
+    FailureKind.CREDENTIALS: StopReason.CREDENTIALS_INVALID,
+    FailureKind.INVALID_OUTPUT: StopReason.TOOL_OUTPUT_INVALID,
+    FailureKind.CONTEXT_OVERFLOW: StopReason.INPUT_REJECTED,
+})  # fmt: skip
 
 
 @data

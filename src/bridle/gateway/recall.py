@@ -6,7 +6,7 @@ from msgspec.json import Encoder
 
 from bridle.gateway.judge import observe
 from bridle.gateway.live import Live, memory_args
-from bridle.gateway.outcome import Outcome, Refusal, Replied
+from bridle.gateway.outcome import TOOL_REASONS, Outcome, Refusal, Replied
 from bridle.gateway.proposal import Proposal
 from bridle.rules import strict_json
 from bridle.rules.call import CallKind
@@ -31,6 +31,9 @@ def recall(live: Live, proposal: Proposal) -> Outcome | None:
         return Replied(reply_of(known.kept), known.call)
     if proposal.ruled is None:
         return None
+    if known.failure is not None:
+        error = f"it failed ({known.failure}) before the run was taken up again"
+        return Refusal(proposal.tool, TOOL_REASONS[known.failure], {"tool": proposal.tool, "error": error})
     if not known.kept:
         return no_receipt(proposal)
     return _read(proposal, known.kept, known.run or live.run, known.call, known.shown)

@@ -1,6 +1,6 @@
 """The only owner of retries: which failure is worth another attempt, and how long to wait before it."""
 
-from bridle.rules.failure import CallFailed
+from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.health import Health
 from bridle.rules.names import Millis
 from bridle.rules.run import RETRIES_OF_A_RUN, RunState
@@ -11,8 +11,18 @@ LONGEST_WAIT = Millis(8_000)
 
 
 def may_retry(failed: CallFailed, attempt: int, run: RunState, health: Health) -> bool:
-    """Whether a call that changes nothing may be attempted again: only within every budget."""
-    return failed.kind.is_transient and within_budgets(attempt, run, health)
+    """Whether a call that changes nothing may be attempted again: only within every budget.
+
+    To a far end at which nobody answers nothing is lent: while it is down it gets no more than was earned.
+    """
+    is_paid = _is_up(failed) or health.has_earned
+    return failed.kind.is_transient and is_paid and within_budgets(attempt, run, health)
+
+
+def _is_up(failed: CallFailed) -> bool:
+    """Whether somebody answered, or at least took the request: it was neither refused nor left waiting."""
+    is_refused = failed.kind is FailureKind.UNAVAILABLE and failed.happened is False
+    return failed.kind is not FailureKind.TIMEOUT and not is_refused
 
 
 def within_budgets(attempt: int, run: RunState, health: Health) -> bool:

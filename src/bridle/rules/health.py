@@ -151,7 +151,12 @@ class Health:
     @property
     def may_retry(self) -> bool:
         """Whether the retry budget has a token left: so N calls are retried N / 10 times, or once."""
-        return self.retry_tokens >= RETRY_TOKEN or not self.has_lent
+        return self.has_earned or not self.has_lent
+
+    @property
+    def has_earned(self) -> bool:
+        """Whether that token was earned by first attempts, and is not lent."""
+        return self.retry_tokens >= RETRY_TOKEN
 
 
 WELL = Health()

@@ -191,6 +191,9 @@ class Store(Protocol):
     def driver(self, run: RunId) -> str:
         """The worker that drives this run and lives, or nothing; raises UnknownRun."""
 
+    def beat(self, at: Millis) -> None:
+        """This worker is alive: who takes its runs over one day knows since when nobody worked on them."""
+
     def orphans(self, now: Millis, limit: int = 100) -> list[RunState]:
         """Open runs that no other worker drives, the oldest first: of the dead, of nobody, and of this one.
 

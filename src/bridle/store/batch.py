@@ -46,6 +46,10 @@ class Batch:
         self.notes += work.notes
         self.events += work.events
 
+    def last_seen(self, worker: str) -> Millis:
+        """When another worker was alive for the last time that is known."""
+        return self._committed.last_seen(worker)
+
     def load(self, run: RunId) -> Stored:
         """A run."""
         own = self.runs.get(run)

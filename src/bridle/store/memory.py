@@ -125,6 +125,13 @@ class MemoryStore:
         self._workers += 1
         self.worker = f"w{self._workers}"
 
+    def beat(self, at: Millis) -> None:
+        """Nobody else asks."""
+
+    def last_seen(self, worker: str) -> Millis:
+        """Nobody knows: who worked on it before died with its memory."""
+        return Millis(0)
+
     def driver(self, run: RunId) -> str:
         """The worker of today, when it drives this run; raises UnknownRun."""
         return self.worker if self.load(run).worker == self.worker else ""

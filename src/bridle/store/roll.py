@@ -3,8 +3,13 @@
 import fcntl
 import os
 import secrets
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+
+from bridle.rules.names import Millis
+
+NANOS_PER_MILLI = 1_000_000
 
 
 class Roll:
@@ -20,13 +25,30 @@ class Roll:
         if not self.own:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             name = f"w{os.getpid()}-{secrets.token_hex(4)}"
-            self._file = os.open(self._folder / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            hidden = self._folder / f".{name}"  # until it is locked, or somebody might take it for a dead one's
+            self._file = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX)
+            os.utime(self._file, (0, 0))
+            hidden.rename(self._folder / name)
             self.own = name
         return self.own
 
+    def beat(self, at: Millis) -> None:
+        """This worker was alive at this time, by the clock of its house."""
+        if self._file >= 0:
+            os.utime(self._file, ns=(at * NANOS_PER_MILLI, at * NANOS_PER_MILLI))
+
+    def last_seen(self, worker: str) -> Millis:
+        """When another worker was alive for the last time that is known; 0 when nobody knows."""
+        if not worker or worker == self.own:
+            return Millis(0)
+        try:
+            return Millis((self._folder / worker).stat().st_mtime_ns // NANOS_PER_MILLI)
+        except OSError:
+            return Millis(0)
+
     def is_alive(self, worker: str) -> bool:
-        """Whether somebody by this name lives; the file of one who does not is removed."""
+        """Whether somebody by this name lives."""
         if worker == self.own:
             return bool(worker)
         if not worker:
@@ -43,19 +65,26 @@ class Roll:
         except BlockingIOError:
             return True
         else:
-            with suppress(OSError):
-                place.unlink()
             return False
         finally:
             os.close(file)
 
+    def bury(self, drivers: Collection[str]) -> None:
+        """Remove the files of the dead, but of those whose runs nobody has taken over yet: they say since when."""
+        for name in self._names():
+            if name not in drivers and not self.is_alive(name):
+                with suppress(OSError):
+                    (self._folder / name).unlink()
+
     def living(self) -> list[str]:
         """Every worker that lives."""
+        return sorted(name for name in self._names() if self.is_alive(name))
+
+    def _names(self) -> list[str]:
         try:
-            names = os.listdir(self._folder)
+            return [name for name in os.listdir(self._folder) if not name.startswith(".")]
         except OSError:
             return []
-        return sorted(name for name in names if self.is_alive(name))
 
     def close(self) -> None:
         """Leave the roll: what this worker left open is anybody's."""

@@ -47,6 +47,7 @@ class SqliteStore:
         self.path = path
         self.read_only = read_only
         self._roll = Roll(path)
+        self.beat, self.last_seen, self.workers = self._roll.beat, self._roll.last_seen, self._roll.living
         self._data_version = -1
         self._since_checkpoint = 0
         self._runs: dict[RunId, Stored] = {}
@@ -87,10 +88,6 @@ class SqliteStore:
             self._roll.enlist()
         except OSError as error:
             raise StoreUnusable(f"{self._name}: {error.strerror}. May this process write beside it?") from error
-
-    def workers(self) -> list[str]:
-        """Every process that drives runs of this store, by the name under which it does."""
-        return self._roll.living()
 
     def _commit(self, batch: list[Job[Transaction]]) -> None:
         """One transaction for a whole batch, while no other process writes."""
@@ -295,6 +292,7 @@ class SqliteStore:
         """Open runs of workers that are dead, of nobody, and of this one; the oldest first."""
         with self._looking() as db:
             drivers = [worker for (worker,) in db.execute(SQL["select_drivers"]).fetchall()]
+            self._roll.bury(drivers)
             gone = [worker for worker in drivers if worker == self.worker or not self._roll.is_alive(worker)]
             rows = [row for worker in gone for row in db.execute(SQL["select_driven"], (worker, now, limit)).fetchall()]
         return [codec.decode_state(state) for (state,) in rows[:limit]]

@@ -24,6 +24,9 @@ class Committed(Protocol):
     def worker(self) -> str:
         """The name under which this process drives runs."""
 
+    def last_seen(self, worker: str) -> Millis:
+        """When another worker was alive for the last time that is known; 0 when nobody knows."""
+
     def load(self, run: RunId) -> "Stored":
         """A run; raises UnknownRun."""
 
@@ -112,10 +115,13 @@ class Work:
 
     def take_over(self, run: RunId, at: Millis, *, drives: bool = True) -> RunState:
         """Begin a new epoch of an open run: whoever held the one before is fenced off."""
-        state = self._stored(run).state
+        stored = self._stored(run)
+        state = stored.state
         if state.phase is Phase.STOPPED:
             return state
-        since = state.suspended_at if state.phase is Phase.SUSPENDED else state.last_at
+        since = max(state.last_at, self.committed.last_seen(stored.worker))
+        if state.phase is Phase.SUSPENDED:
+            since = state.suspended_at
         away = Millis(max(at - since, 0))
         state = self.append(run, state.epoch, [RunResumed(at, state.epoch + 1, away)])
         self._give(run, self.committed.worker if drives else "")

@@ -189,7 +189,8 @@ class Fetcher:
         except (httpx2.TransportError, OSError) as failure:
             if _is_about_certificate(failure):
                 _refuse(f"the certificate of {target.host[:80]} is not valid for it")
-            raise _unavailable(f"the connection to {target.host[:80]} failed") from failure
+            is_refused = isinstance(failure, httpx2.ConnectError)
+            raise _unavailable(f"the connection to {target.host[:80]} failed", is_refused=is_refused) from failure
 
     async def _connect(
         self,
@@ -338,5 +339,6 @@ def _refuse(why: str) -> NoReturn:
     raise CallFailed(FailureKind.REJECTED, f"This URL cannot be fetched: {why}.")
 
 
-def _unavailable(why: str) -> CallFailed:
-    return CallFailed(FailureKind.UNAVAILABLE, f"This URL cannot be fetched now: {why}.")
+def _unavailable(why: str, *, is_refused: bool = False) -> CallFailed:
+    happened = False if is_refused else None
+    return CallFailed(FailureKind.UNAVAILABLE, f"This URL cannot be fetched now: {why}.", happened=happened)
