@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 
 from bench.storm.evidence import NEVER, Answered, Evidence, Journal, Killed
-from bench.storm.house import flow_of, foreign_loop
+from bench.storm.house import caps_of, requested
 from bench.storm.people import BOSS, People
 from bench.storm.plan import CLOCK_JUMP, JOURNAL_OUT, KILLED, Fault, Harm, Plan, chance_of
 from bench.storm.tap import Commits, Crashed
@@ -14,11 +14,10 @@ from bench.storm.worker import Disk, Worker, batches_of, owning
 from bench.storm.world import World
 from bridle.bridle import Bridle
 from bridle.rules import strict_json
-from bridle.rules.failure import BridleError, ControlUnavailable
+from bridle.rules.failure import ControlUnavailable
 from bridle.rules.names import MILLIS_PER_SECOND, Millis, RunId
 from bridle.rules.run import Phase
 from bridle.runs.result import RunResult
-from bridle.runs.signals import Denied
 from bridle.store.base import Store
 from bridle.testing.virtual_time import Deadlock, VirtualLoop, run_virtual
 
@@ -49,7 +48,7 @@ class Day:
         self.outages: list[tuple[int, int]] = []
         self.kills: list[Killed] = []
         self._is_killed = False
-        self.down: list[tuple[Millis, Millis]] = []
+        self.down: list[tuple[RunId, Millis, Millis]] = []
         self._fell_at: Millis | None = None
         self.raised: list[str] = []
         self.people = People(seed, self.world)
@@ -116,7 +115,7 @@ class Day:
         dies = dies and self.disk.is_file and self.plan.factor > 0 and self._lives < CRASHES
         self._lives += 1
         at_commit = self._chance.randrange(1, 500) if dies and self._chance.random() < 0.7 else 0
-        worker = self._worker = Worker(self._lives, self.world, self.disk, self.commits, at_commit)
+        worker = self._worker = Worker(self._lives, self.world, self._loop, self.disk, self.commits, at_commit)
         if dies and not at_commit:
             self._loop.call_later(self._chance.uniform(0, self.lasts / 2), worker.die)
         worker.death.add_done_callback(lambda _: self._fell())
@@ -129,7 +128,7 @@ class Day:
         if not worker.is_dead:
             self._up.set()
             if self._fell_at is not None:
-                self.down.append((self._fell_at, self._loop.now()))
+                self.down.append((RunId(""), self._fell_at, self._loop.now()))
                 self._fell_at = None
 
     def _fell(self) -> None:
@@ -211,26 +210,11 @@ class Day:
 
     async def _request(self, worker: Worker, task: Task, waits_for: RunId) -> RunResult | None:
         """What the house answers, to who was told to wait about that run; None when it could not even start it."""
-        house, attached = worker.house, None
         try:
-            if waits_for:
-                return await house.result(waits_for)
-            if task.shape is not Shape.ATTACHED:
-                return await house.run(
-                    flow_of(task), {"task": task.number}, tenant=task.tenant, by=f"u{task.number}", key=task.key or None
-                )
-            attachment = house.attach(agent="guest", task=f"task {task.number}", tenant=task.tenant, key=task.key)
-            async with attachment as attached:
-                attached.finish(answer=await foreign_loop(attached, task))
-        except Denied:
-            pass
+            return await requested(worker.house, task, waits_for)
         except ControlUnavailable:
             self.world.fates[task.number].met(Fault.JOURNAL_OUT, Harm.RUN)
             return None
-        except BridleError:  # the foreign loop's run ended when its worker died
-            return None
-        assert attached is not None
-        return attached.result
 
     # Misfortunes that are nobody's call
 
@@ -338,13 +322,14 @@ def _evidence(day: Day, hung: str, logged: list[str]) -> Evidence:
     stamps = day.commits.stamps
     lines = store.runs(limit=10_000)
     return Evidence(
-        day.house, day.plan, day.tasks, day.world.fates, day.world.ledger.lines, day.commits,
-        {line.state.run: _journal(store, line.state.run, stamps) for line in lines}, day.answers, store.balances(),
+        day.house, day.plan, caps_of(len(day.tasks)), day.tasks, day.world.fates, day.world.ledger.lines, day.commits,
+        {line.state.run: journal_of(store, line.state.run, stamps) for line in lines}, day.answers, store.balances(),
         day.down, day.outages, day.kills, hung, logged, day.people.wrong, day.raised,
     )  # fmt: skip
 
 
-def _journal(store: Store, run: RunId, stamps: dict[tuple[RunId, int], int]) -> Journal:
+def journal_of(store: Store, run: RunId, stamps: Mapping[tuple[RunId, int], int]) -> Journal:
+    """One run, from the store and from what was seen of its commits."""
     recorded, entries = store.recorded(run), store.journal(run)
     given = store.payload(run, "input") or b""
     if recorded.state.loop == "flow":

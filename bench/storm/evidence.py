@@ -1,6 +1,6 @@
 """What is known after a house's day: the oracle's lines on one side, journals and answers on the other."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -26,6 +26,7 @@ from bridle.rules.events import (
     RunSuspended,
 )
 from bridle.rules.names import CallId, Millis, RunId
+from bridle.rules.policy import Cap
 from bridle.rules.run import RunState
 from bridle.store.base import Entry
 
@@ -123,6 +124,7 @@ class Evidence:
 
     house: int
     plan: Plan
+    caps: Sequence[Cap]
     tasks: Mapping[int, Task]
     fates: Mapping[int, Fate]
     lines: list[Line]
@@ -130,7 +132,7 @@ class Evidence:
     journals: dict[RunId, Journal]
     answers: list[Answered]
     balances: Mapping[Account, Balance]
-    down: list[tuple[Millis, Millis]]  # when no worker was alive
+    down: list[tuple[RunId, Millis, Millis]]  # when a run had no worker that lived; without a name, when none had
     outages: list[tuple[int, int]]  # stamps between which the journal was out of reach
     kills: list[Killed]
     hung: str  # what never came to an end, or nothing
@@ -161,7 +163,8 @@ class Evidence:
 
     def excused(self, told: Answered) -> int:
         """For how long a user waited while his run was nobody's, or a person's; a beat counts for each worker lost."""
-        down = sum(max(min(told.told, up) - max(told.asked, fell), 0) for fell, up in self.down)
+        spans = [(fell, up) for run, fell, up in self.down if run in ("", told.run)]
+        down = sum(max(min(told.told, up) - max(told.asked, fell), 0) for fell, up in spans)
         journal = self.journals.get(told.run)
         return down + (journal.waited + BEAT * journal.takeovers if journal is not None else 0)
 

@@ -1,21 +1,35 @@
 """The house that stands in the storm: its policy, its tools, its flows, and the one foreign loop."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from bench.storm.tasks import HONEST, HOSTILE, PRICED, SEEN_FROM, SEEN_TWICE, UNPRICED, WRITES, Shape, Task, amount_of
+from bench.storm.tasks import (
+    HONEST,
+    HOSTILE,
+    PRICED,
+    RUNS_OF_A_HOUSE,
+    SEEN_FROM,
+    SEEN_TWICE,
+    UNPRICED,
+    WRITES,
+    Shape,
+    Task,
+    amount_of,
+)
 from bench.storm.world import PRICE_IN, PRICE_OUT, Caller
 from bridle.bridle import Bridle
 from bridle.gateway.context import CallContext
 from bridle.gateway.outcome import Observation, Refusal
 from bridle.gateway.proposal import ToolWish
 from bridle.gateway.world import World as OutsideWorld
-from bridle.rules.names import NANOS_PER_USD, USD_NANO, Millis, TenantId, ToolName, UsdNanos, usd
+from bridle.rules.failure import BridleError, ControlUnavailable
+from bridle.rules.names import NANOS_PER_USD, USD_NANO, Millis, RunId, TenantId, ToolName, UsdNanos, usd
 from bridle.rules.policy import Cap, Level, Limits, ModelPrice, Narrowing, Policy, Window
 from bridle.rules.prompt import Message, ModelReply, ModelRequest, Prompt, Role
 from bridle.rules.tool import ToolRule
 from bridle.runs.flow import Flow
+from bridle.runs.result import RunResult
 from bridle.runs.run import Run
 from bridle.runs.signals import Denied
 
@@ -32,14 +46,21 @@ NODE_TOOL_CALLS = 10
 DOCUMENT = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}
 TURNS = 8  # of the foreign loop
 MOST = 1_000_000  # bytes of an output
-CAPS = (
-    Cap(Level.HOUSE, USD_NANO, Window.DAY, usd(20)),
-    Cap(Level.TENANT, USD_NANO, Window.NONE, usd("0.05"), HOSTILE),
-    *(Cap(Level.TENANT, USD_NANO, Window.DAY, usd(5), tenant) for tenant in HONEST),
-)
 SEATS = {"web.read": 4}  # calls in flight; of every other tool as many as nobody asks for
 NO_WRITES = frozenset(ToolName(tool) for tool in WRITES)
 WAITS = ToolRule(approval=f'{{"properties":{{"amount":{{"minimum":{SEEN_FROM}}}}}}}')
+
+
+def caps_of(runs: int) -> tuple[Cap, ...]:
+    """What a house and its tenants may spend, so that so many runs are enough to meet it."""
+    share = max(runs // RUNS_OF_A_HOUSE, 1)
+    return (
+        Cap(Level.HOUSE, USD_NANO, Window.DAY, UsdNanos(share * usd(20))),
+        Cap(Level.TENANT, USD_NANO, Window.NONE, UsdNanos(share * usd("0.05")), HOSTILE),
+        *(Cap(Level.TENANT, USD_NANO, Window.DAY, UsdNanos(share * usd(5)), tenant) for tenant in HONEST),
+    )
+
+
 POLICY = Policy(
     allow=frozenset(ToolName(tool) for tool in (*READS, *WRITES)),
     limits=LIMITS,
@@ -48,7 +69,6 @@ POLICY = Policy(
     tenants={TenantId(HOSTILE): Narrowing(limits={"max_tool_calls": 12})},
     flows={"guest": Narrowing(deny=NO_WRITES)},
     nodes={"ask": Narrowing(deny=NO_WRITES)},
-    caps=CAPS,
     require_approval=False,
     max_refusals=5,
 )
@@ -142,6 +162,33 @@ async def foreign_loop(run: Run, task: Task) -> str:
     return "it took too many turns"
 
 
+async def requested(house: Bridle, task: Task, waits_for: RunId) -> RunResult | None:
+    """What a house answers to a user, who may have been told to wait; None when his loop's run ended with its worker.
+
+    Raises ControlUnavailable when it could not even start it.
+    """
+    if waits_for:
+        return await house.result(waits_for)
+    if task.shape is not Shape.ATTACHED:
+        return await house.run(
+            flow_of(task), {"task": task.number}, tenant=task.tenant, by=f"u{task.number}", key=task.key or None
+        )
+    attached = None
+    try:
+        async with house.attach(
+            agent="guest", task=f"task {task.number}", tenant=task.tenant, key=task.key
+        ) as attached:
+            attached.finish(answer=await foreign_loop(attached, task))
+    except Denied:
+        pass
+    except ControlUnavailable:
+        raise
+    except BridleError:
+        return None
+    assert attached is not None
+    return attached.result
+
+
 PRESENT: ContextVar[Caller] = ContextVar("in whose name something is done")
 
 
@@ -199,9 +246,10 @@ async def _served(tool: str, call: CallContext, **args: object) -> object:
     return await PRESENT.get().world.serve(PRESENT.get(), tool, args, call)
 
 
-def furnished(store: str, world: OutsideWorld) -> Bridle:
-    """A house under the policy of the storm, with its tools and models; every flow is known to it."""
-    b = Bridle(POLICY, store, models={name: FarModel(name) for name in (*PRICED, UNPRICED)}, world=world)
+def furnished(store: str, world: OutsideWorld, runs: int = RUNS_OF_A_HOUSE) -> Bridle:
+    """A house for so many runs under the policy of the storm, with its tools and models; it knows every flow."""
+    models = {name: FarModel(name) for name in (*PRICED, UNPRICED)}
+    b = Bridle(replace(POLICY, caps=caps_of(runs)), store, models=models, world=world)
     declared = partial(b.declare, output=DOCUMENT, timeout=10, max_bytes=MOST)
     declared("kb.read", _read, effect="read", source="trusted")
     declared("web.read", _look, effect="read", cost="$0.002", concurrency=SEATS["web.read"])

@@ -1,5 +1,6 @@
 """The oracle ledger: what the fake world saw, line by line, written by the world alone and never by bridle."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
@@ -47,6 +48,7 @@ class Line:
     is_pinned: bool = True  # whether the policy stood in front
     told: Told = Told.TRUTH
     crowd: int = 1  # calls of this tool and tenant that were under way, this one included
+    is_committed: bool = True  # False: its admission could not be read in the store when it arrived
     is_honest: bool = True  # False: an attacker's wish was carried out
 
 
@@ -55,11 +57,7 @@ class Ledger:
     """The lines of one house, and the one counter of everything that happened in it."""
 
     lines: list[Line] = field(default_factory=list)
-    _order: "count[int]" = field(default_factory=lambda: count(1))
-
-    def stamp(self) -> int:
-        """The next number: later means later, also within one millisecond."""
-        return next(self._order)
+    stamp: Callable[[], int] = field(default_factory=lambda: count(1).__next__)  # later is more
 
     def write(self, line: Line) -> Line:
         """Add a line."""

@@ -24,6 +24,7 @@ from bridle.store import writer
 from bridle.store.base import Store
 from bridle.store.memory import MemoryStore
 from bridle.store.sqlite import SqliteStore
+from bridle.testing.virtual_time import VirtualLoop
 
 T = TypeVar("T")
 
@@ -66,12 +67,14 @@ class Disk:
 class Worker:
     """Opens a Bridle behind a tap, and knows every task that is done in its name."""
 
-    def __init__(self, number: int, world: World, disk: Disk, commits: Commits, dies_at: int) -> None:
+    def __init__(
+        self, number: int, world: World, loop: VirtualLoop, disk: Disk, commits: Commits, dies_at: int
+    ) -> None:
         self.number = number
         self.world = world
         self.is_dead = False
         self.clock_off = Millis(0)
-        self._loop = loop = world.loop
+        self._loop = loop
         self.death: asyncio.Future[None] = loop.create_future()
         self._tasks: dict[asyncio.Task[object], None] = {}
         self._context = copy_context()
@@ -106,6 +109,10 @@ class Worker:
         """The dead send nothing. Raises Crashed."""
         if self.is_dead:
             raise Crashed
+
+    def stamp(self) -> int:
+        """When it sends what it asks."""
+        return self.world.ledger.stamp()
 
     def die(self) -> None:
         """As by kill -9: nothing is written any more, nothing is sent, nobody tidies up."""

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,7 +17,6 @@ from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import Millis
 from bridle.rules.prompt import BYTES_PER_TOKEN, Finish, ModelReply, ModelRequest, Role, ToolUse, Usage, is_pinned
 from bridle.testing.hostile import HOSTILE
-from bridle.testing.virtual_time import VirtualLoop
 
 PRICE_IN, PRICE_OUT = 1_000, 4_000  # nano-dollars a token; the house's policy says the same
 DOWN_EVERY, DOWN_FOR = 600.0, 60.0  # seconds
@@ -26,11 +25,24 @@ KNOWS_KEYS = "charge.card"
 DEPENDENCIES = ("kb", "web", "job", "mail", "refund", "charge", "book", "model")
 PATIENCE = (None, Millis(0), Millis(250), Millis(2_000), Millis(7_000), Millis(-5), Millis(3_600_000))
 LONG = Millis(60_000)  # who asks for more than this has refused
-BAD_TEXT = tuple(HOSTILE[name] for name in ("bytes that are no UTF-8", "a lone surrogate", "NUL in text"))
-BAD_NUMBER = tuple(HOSTILE[name] for name in ("NaN", "infinity", "an integer of 5,000 digits", "depth 100,000"))
+BAD_TEXT = ("bytes that are no UTF-8", "a lone surrogate", "NUL in text")
+BAD_NUMBER = ("NaN", "infinity", "an integer of 5,000 digits", "depth 100,000")
 UNKEYED_FAR_ENDS = tuple(tool.partition(".")[0] + "." for tool in UNKEYED)
 CANARY = re.compile(r"canary-(\w+)")
 HTML = "<!DOCTYPE html><html><body>Bad gateway, but with style</body></html>"
+
+
+class Clock(Protocol):
+    """The loop that the world lives in."""
+
+    def time(self) -> float:
+        """Seconds."""
+
+    def now(self) -> Millis:
+        """Unix milliseconds."""
+
+    def call_later(self, delay: float, callback: Callable[[Line], None], line: Line) -> object:
+        """Do it later."""
 
 
 class Caller(Protocol):
@@ -41,6 +53,9 @@ class Caller(Protocol):
 
     def must_live(self) -> None:
         """Raise when it is dead: the dead send nothing."""
+
+    def stamp(self) -> int:
+        """When it sent what it asks."""
 
 
 @dataclass(slots=True)
@@ -62,8 +77,9 @@ class Fate:
 class World:
     """The outside of one house."""
 
-    def __init__(self, seed: int, tasks: Mapping[int, Task], plan: Plan, loop: VirtualLoop) -> None:
+    def __init__(self, seed: int, tasks: Mapping[int, Task], plan: Plan, loop: Clock, pace: float = 1) -> None:
         self.ledger = Ledger()
+        self._pace = pace  # of its answers: 1 is that of a slow day
         self.tasks = tasks
         self.fates = {number: Fate() for number in tasks}
         self._plan, self.loop = plan, loop
@@ -98,7 +114,7 @@ class World:
             line.cost = cost_of(usage)
             line.beyond = line.cost - cost_of(Usage(request.size, request.max_output))
             line.tokens = usage.tokens_in + usage.tokens_out
-        await asyncio.sleep(chance.uniform(0.3, 3))
+        await asyncio.sleep(self._pace * chance.uniform(0.3, 3))
         await self._failed(fault, task, "model")
         reply = ModelReply(turn.text, turn.uses, usage, Finish.TOOL_CALLS if turn.uses else turn.finish)
         return self._spoken(reply, turn, fault, request)
@@ -108,7 +124,7 @@ class World:
         newest = request.messages[-1 - self._trailing(request) :]
         return self.ledger.write(
             Line(
-                self.ledger.stamp(), self.loop.now(), Deed.ASKED, task.number, request.model, fault, caller.number,
+                caller.stamp(), self.loop.now(), Deed.ASKED, task.number, request.model, fault, caller.number,
                 cost=cost_of(usage) if billed else 0,
                 tokens=usage.tokens_in + usage.tokens_out if billed else 0,
                 tenants=frozenset(CANARY.findall(" ".join(message.text for message in newest))),
@@ -165,7 +181,7 @@ class World:
         fault = self._fault(task, dependency)
         line = self.ledger.write(
             Line(
-                self.ledger.stamp(), self.loop.now(), Deed.CALLED, task.number, tool, fault, caller.number,
+                caller.stamp(), self.loop.now(), Deed.CALLED, task.number, tool, fault, caller.number,
                 call.run, call.call, call.key, strict_json.canonical(clean(args, max_bytes=10_000)), told=Told.NOTHING,
                 is_honest=is_honest, cost=2_000_000 if tool == "web.read" else 0,
             )
@@ -183,7 +199,7 @@ class World:
         chance, fault = self._chances[task.number], line.fault
         if line.name in WRITES:
             self._carry_out(line, fault, chance.random(), chance.uniform(0.01, 0.05))
-        await asyncio.sleep(chance.uniform(0.05, 1.5))
+        await asyncio.sleep(self._pace * chance.uniform(0.05, 1.5))
         try:
             await self._failed(fault, task, dependency)
         except CallFailed as failed:
@@ -215,7 +231,7 @@ class World:
     async def probe(self, caller: Caller, tool: str, key: str) -> object:
         """Whether a write under this key took effect: its receipt, or None."""
         caller.must_live()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(self._pace * 0.1)
         if self._plan.factor and self.is_down(tool.partition(".")[0]):
             raise CallFailed(FailureKind.UNAVAILABLE, "connection refused", happened=False)
         return {"text": f"receipt of {key}"} if key in self._done else None
@@ -240,11 +256,15 @@ class World:
             case Fault.HUGE:
                 return {"text": "x" * (100_000_000 if chance.random() < 0.02 else 8_000_000)}
             case Fault.BAD_TEXT:
-                return chance.choice(BAD_TEXT)()
+                return self.hostile(chance.choice(BAD_TEXT))
             case Fault.BAD_NUMBER:
-                return chance.choice(BAD_NUMBER)()
+                return self.hostile(chance.choice(BAD_NUMBER))
             case _:
                 return {"text": text}
+
+    def hostile(self, name: str) -> object:
+        """A value that no caller should swallow."""
+        return HOSTILE[name]()
 
     # What goes wrong
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from bench.storm.evidence import Admitted, Evidence
-from bench.storm.house import CAPS, LIMITS, NODE_TOOL_CALLS, SEATS
+from bench.storm.house import LIMITS, NODE_TOOL_CALLS, SEATS
 from bench.storm.ledger import Deed
 from bench.storm.tasks import HOSTILE, Shape
 from bridle.rules.budget import Account, period
@@ -89,11 +89,11 @@ def _of_accounts(seen: Evidence) -> Iterator[str]:
     billed = Counter[Account]()
     for one in seen.admitted.values():
         cost = sum(line.cost for line in one.lines)
-        for cap in CAPS if cost else ():
+        for cap in seen.caps if cost else ():
             if cap.level is Level.HOUSE or cap.of == one.journal.state.tenant:
                 account = Account(cap.level, cap.of, cap.unit, cap.window, period(cap.window, one.event.at))
                 billed[account] += cost - sum(line.beyond for line in one.lines)
-    limits = {(cap.level, cap.of, cap.unit, cap.window): cap.limit for cap in CAPS}
+    limits = {(cap.level, cap.of, cap.unit, cap.window): cap.limit for cap in seen.caps}
     for account, amount in billed.items():
         limit = limits[account[:4]]
         balance = seen.balances.get(account)

@@ -15,7 +15,7 @@ def violations(seen: Evidence) -> Iterator[str]:
         if len(one.lines) > 1:
             yield f"{name} was admitted once and sent {len(one.lines)} times"
         for line in one.lines:
-            if one.stamp == NEVER or line.stamp < one.stamp:
+            if one.stamp == NEVER or line.stamp < one.stamp or not line.is_committed:
                 yield f"{name} was sent before its admission was committed"
             if line.name != one.event.tool:
                 yield f"{name} was admitted as {one.event.tool} and sent as {line.name}"
