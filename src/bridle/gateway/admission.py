@@ -58,8 +58,8 @@ class Admission:
         for settlement in self.pending:
             settle(tx, party, settlement)
         self._withheld(tx, party)
-        fresh: dict[tuple[ToolName, Digest], CallId] = {}
-        answers = [self._answer(tx, party, proposal, fresh) for proposal in self.proposals]
+        this_turn: dict[tuple[ToolName, Digest], CallId] = {}
+        answers = [self._answer(tx, party, proposal, this_turn) for proposal in self.proposals]
         return answers, tx.state(party.run)
 
     def _withheld(self, tx: Transaction, party: Party) -> None:
@@ -69,7 +69,7 @@ class Admission:
             tx.append(party.run, party.epoch, [ToolsWithheld(self.now, dict(off))])
 
     def _answer(
-        self, tx: Transaction, party: Party, proposal: Proposal, fresh: dict[tuple[ToolName, Digest], CallId]
+        self, tx: Transaction, party: Party, proposal: Proposal, this_turn: dict[tuple[ToolName, Digest], CallId]
     ) -> Verdict:
         state = tx.state(party.run)
         call = Call(
@@ -83,10 +83,10 @@ class Admission:
             self.attempt,
             proposal.purpose,
         )
-        seen = self._snapshot(tx, party, proposal, state, fresh)
+        seen = self._snapshot(tx, party, proposal, state, this_turn)
         answer = self._written(tx, party, proposal, call, seen)
         if isinstance(answer, Admit):
-            fresh[proposal.tool, proposal.args] = call.id
+            this_turn[proposal.tool, proposal.args] = call.id
             self.given.append(call.id)
             self.live.unsent.add(call.id)  # if this very commit is lost, the id means nothing
         return Verdict(proposal, call.id, answer, self.now, self.attempt)
@@ -97,7 +97,7 @@ class Admission:
         party: Party,
         proposal: Proposal,
         state: RunState,
-        fresh: dict[tuple[ToolName, Digest], CallId],
+        this_turn: dict[tuple[ToolName, Digest], CallId],
     ) -> Snapshot:
         tool = proposal.ruled.tool if proposal.ruled is not None else None
         drawn = accounts(party, proposal.tool, concurrency_of(tool), proposal.hold, self.now)
@@ -116,7 +116,7 @@ class Admission:
             proposal.needs_approval,
             Consent(proposal.binding, state.question(proposal.binding)) if proposal.binding else None,
             self._tenant(tx, party, state, balances),
-            self._twin(proposal, fresh, health) if self.attempt == 1 else None,
+            self._twin(proposal, this_turn, health) if self.attempt == 1 else None,
             balances,
             claim_of(tx, party.tenant, party.run, proposal, self.attempt) if proposal.key else None,
         )
@@ -131,7 +131,9 @@ class Admission:
         self.live.is_strained = better.rung(self.now) >= Rung.READS_ONLY
         return better
 
-    def _twin(self, proposal: Proposal, fresh: dict[tuple[ToolName, Digest], CallId], health: Health) -> CallId | None:
+    def _twin(
+        self, proposal: Proposal, this_turn: dict[tuple[ToolName, Digest], CallId], health: Health
+    ) -> CallId | None:
         """An identical call whose observation is young enough, or still on its way."""
         if proposal.ruled is None or proposal.ruled.tool.effect is Effect.WRITE:
             return None
@@ -139,8 +141,8 @@ class Admission:
         if reuse is ReuseScope.NEVER:
             return None
         key = (proposal.tool, proposal.args)
-        if key in fresh:
-            return fresh[key]
+        if key in this_turn:
+            return this_turn[key]
         earlier = self.live.seen.get(key)
         if earlier is None:
             return None

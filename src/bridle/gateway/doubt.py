@@ -44,7 +44,7 @@ class Door(Protocol):
     async def admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
         """Decide on proposals."""
 
-    async def answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome | Waiting:
+    async def answered(self, live: Live, answer: Verdict) -> Outcome | Waiting:
         """What comes of a decision."""
 
 
@@ -115,7 +115,7 @@ async def sent_again(door: Door, live: Live, doubt: Doubt) -> Outcome | None:
     if doubt.newest.attempt >= ATTEMPTS:
         return None
     (answer,) = await door.admit(live, [doubt.proposal], doubt.newest.attempt + 1)
-    outcome = await door.answered(live, doubt.proposal, answer)
+    outcome = await door.answered(live, answer)
     intent = await _row(door, live, doubt)
     return None if is_ours(intent, live) or isinstance(outcome, Waiting) else outcome
 

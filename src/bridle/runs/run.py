@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from bridle.gateway import offers
 from bridle.gateway.context import CallContext
 from bridle.gateway.gateway import Gateway
 from bridle.gateway.live import Live
@@ -172,19 +173,14 @@ class Run:
 
     def allowed(self, tools: tuple[ToolName, ...]) -> tuple[ToolOffer, ...]:
         """Which of these the policy allows."""
-        return self._gateway.toolbox.offers(self._live.node, tools)
+        return offers.allowed(self._gateway, self._live, tools)
 
     def offered(self, tools: tuple[ToolName, ...], *, finishing: bool = False) -> tuple[ToolOffer, ...]:
         """Which of these a model is shown: the allowed ones that are not off, and nothing expensive at the end.
 
         What is off is in `off` from then on, and in the journal with the next call.
         """
-        live = self._live
-        live.off = self._gateway.off(live, tools)
-        shown = tuple([tool for tool in tools if tool not in live.off]) if live.off else tools
-        if finishing:
-            shown = tuple(tool for tool in shown if not self._gateway.is_expensive(live, tool))
-        return self.allowed(shown)
+        return offers.offered(self._gateway, self._live, tools, finishing=finishing)
 
     @property
     def off(self) -> Mapping[ToolName, Millis]:
