@@ -16,7 +16,6 @@ from bridle.gateway.proposal import ModelWish, Proposal, ToolWish
 from bridle.gateway.recall import kept_reply
 from bridle.gateway.schemas import BadArguments, coerce
 from bridle.gateway.settlement import Ending, Settlement, bulkhead, concurrency_of
-from bridle.gateway.threads import in_thread
 from bridle.gateway.toolbox import Ruled
 from bridle.gateway.world import World
 from bridle.models.port import PolicyNotPinned
@@ -138,22 +137,16 @@ def _tool_work(wish: ToolWish, proposal: Proposal, context: CallContext) -> Call
     if foreign is not None:
         return lambda: foreign(context)
     declared = _ruled(proposal).declared
-    function = declared.function
-    if function is None:
+    callee = declared.function
+    if callee is None:
         raise AssertionError(f"{proposal.tool} has no function, and was admitted all the same")
 
     async def work() -> object:
         try:
-            arguments = coerce(function, proposal.arguments) if declared.is_typed else proposal.arguments
+            arguments = coerce(callee.function, proposal.arguments) if declared.is_typed else proposal.arguments
         except BadArguments as error:
             raise CallFailed(FailureKind.REJECTED, str(error), happened=False) from error
-        if declared.wants_context:
-            arguments = {**arguments, "call": context}
-        if not declared.is_async:
-            return await in_thread(lambda: function(**arguments))
-        answer = function(**arguments)
-        assert isinstance(answer, Awaitable)
-        return await answer
+        return await callee(context, arguments)
 
     return work
 

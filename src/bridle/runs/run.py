@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from bridle.gateway import offers
+from bridle.gateway.callee import Callee
 from bridle.gateway.context import CallContext
 from bridle.gateway.gateway import Gateway
 from bridle.gateway.live import Live
@@ -71,8 +72,8 @@ class Run:
         wish = ToolWish(ToolName(name), args or {})
         if perform is not None:
             wants_call = _wants_call(perform)
-            work = _performed_by(perform, dict(args or {}), wants_call=wants_call)
-            wish = ToolWish(ToolName(name), args or {}, work, sends_key=wants_call)
+            callee, given = Callee(perform, asyncio.iscoroutinefunction(perform), wants_call), dict(args or {})
+            wish = ToolWish(ToolName(name), args or {}, lambda call: callee(call, given), sends_key=wants_call)
         (outcome,) = await self.calls([wish])
         if isinstance(outcome, Observation):
             return outcome
@@ -233,17 +234,3 @@ def _wants_call(perform: Callable[..., object]) -> bool:
     """Whether it has a parameter `call`; looked up in its code, because `inspect.signature` costs more than a call."""
     code = getattr(perform, "__code__", None)
     return code is not None and "call" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-
-
-def _performed_by(
-    perform: Callable[..., object], args: dict[str, object], *, wants_call: bool
-) -> Callable[[CallContext], Awaitable[object]]:
-    async def work(call: CallContext) -> object:
-        if wants_call:
-            args["call"] = call
-        if asyncio.iscoroutinefunction(perform):
-            return await perform(**args)
-        value = await asyncio.to_thread(perform, **args)
-        return await value if isinstance(value, Awaitable) else value
-
-    return work
