@@ -68,9 +68,13 @@ class Desk:
         """Ask for a refund of order 7, by eve."""
         return await self.b.run(FLOW, {"order": "7", **more}, by="eve", key="k")
 
+    async def later_than(self, seconds: float) -> None:
+        """Let the sweeper go round."""
+        await at(self.loop, self.loop.time() + seconds)
+
     async def later(self) -> RunResult:
         """What has become of it, once the sweeper has been round."""
-        await at(self.loop, self.loop.time() + 2)
+        await self.later_than(2)
         return await self.asked()
 
 

@@ -125,11 +125,14 @@ def _work(permit: Permit, live: Live, proposal: Proposal, answer: Verdict) -> Ca
 
 def context_of(live: Live, proposal: Proposal, answer: Verdict, until: Millis) -> CallContext:
     """What a tool, its probe, or a model's client may know of a call."""
+    return CallContext(live.run, answer.call, live.tenant, key_of(live, proposal), answer.attempt, until)
+
+
+def key_of(live: Live, proposal: Proposal) -> str:
+    """What a far end is sent to know a call by, the same for every attempt."""
     if proposal.key:
-        key = sent_key(live.tenant, proposal.tool, live.run, proposal.key)
-    else:
-        key = f"{live.run}/{live.state.entered}/{proposal.tool}/{proposal.args}/{proposal.ordinal}"
-    return CallContext(live.run, answer.call, live.tenant, key, answer.attempt, until)
+        return sent_key(live.tenant, proposal.tool, live.run, proposal.key)
+    return f"{live.run}/{live.state.entered}/{proposal.tool}/{proposal.args}/{proposal.ordinal}"
 
 
 def _tool_work(wish: ToolWish, proposal: Proposal, context: CallContext) -> Callable[[], Awaitable[object]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from bridle.gateway.admission import Admission, Verdict
-from bridle.gateway.asking import edited, put
+from bridle.gateway.asking import put
 from bridle.gateway.attempt import Attempt, attempt, ended_early, failure_of, permit_for, unsent
 from bridle.gateway.doubt import cleared
 from bridle.gateway.live import Live
@@ -55,7 +55,6 @@ class Gateway:
         """
         live.turn += 1
         proposals = [propose(wish, live, self.toolbox) for wish in wishes]
-        proposals = [self._put(live, proposal) if proposal.needs_approval else proposal for proposal in proposals]
         if not live.remembered:
             return await self._made(live, proposals)
         known = [recall(live, proposal) for proposal in proposals]
@@ -65,6 +64,8 @@ class Gateway:
 
     async def _made(self, live: Live, proposals: Sequence[Proposal]) -> list[Outcome | Waiting]:
         """The outcomes of proposals that no crash left an outcome of."""
+        if any(proposal.needs_approval for proposal in proposals):
+            proposals = await put(self.store, self.world, live, proposals)
         answers = await self.admit(live, proposals)
         try:
             if len(answers) == 1:
@@ -73,10 +74,6 @@ class Gateway:
         finally:
             if live.unsent:
                 self._drop_unsent(live, answers)
-
-    def _put(self, live: Live, proposal: Proposal) -> Proposal:
-        """A call that needs a person, as he is asked about it, or as he changed it."""
-        return edited(live, put(live, proposal), self.store)
 
     async def admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
         """One transaction: what is pending is settled, then every proposal is decided."""
