@@ -39,7 +39,7 @@ from bridle.runs.runner import Runner
 from bridle.runs.signals import NotStarted, RunIsOpen
 from bridle.runs.sweeper import sweep
 from bridle.runs.switchboard import KillSwitch, Switchboard
-from bridle.store.base import Store
+from bridle.store.base import Fenced, Store
 from bridle.store.enlisting import enlisted
 from bridle.store.opening import path_of
 
@@ -274,7 +274,8 @@ class Bridle(BlockingTwins, KillSwitch):
             is_due = state.stop is None and (state.wakes_at or 0) <= self._world.now()
             is_lost = is_due and self.store.driver(earlier.run) in ("", self.store.worker)
             if task is None and is_lost:
-                task = await self._recovery.take_up(state)
+                with suppress(Fenced):  # another worker was faster, and it is waited for
+                    task = await self._recovery.take_up(state)
         return await (asyncio.shield(task) if task is not None else self._recovery.wait_for(earlier.run))
 
     async def _rejected(self, opening: journey.Opening, problem: str) -> RunResult:
@@ -313,8 +314,10 @@ class Bridle(BlockingTwins, KillSwitch):
             return found, Run(found, self.gateway, self._desk)
 
         async def closed(live: Live, ended: Ended | None) -> RunResult:
-            said = await (self.runner.close(live, ended) if ended else self.runner.suspend(live))
-            self._gone(live)
+            try:
+                said = await (self.runner.close(live, ended) if ended else self.runner.suspend(live))
+            finally:
+                self._gone(live)
             return self._told(live, said)
 
         return Attachment(opened, closed)

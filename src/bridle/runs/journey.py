@@ -8,19 +8,13 @@ from dataclasses import dataclass, replace
 
 from bridle.gateway.cleaning import clean, legible
 from bridle.gateway.intents import left
-from bridle.gateway.live import Live, MemoryKey, Remembered, memory_args
+from bridle.gateway.live import Live
 from bridle.gateway.settlement import Settlement, settle
 from bridle.gateway.world import World
 from bridle.rules import strict_json
-from bridle.rules.call import CallKind
 from bridle.rules.checks import may_enter
 from bridle.rules.events import (
-    ApprovalAsked,
-    CallAdmitted,
     CallInDoubt,
-    CallRefused,
-    CallResolved,
-    CallReused,
     CallSettled,
     CallVoided,
     RunHalted,
@@ -46,6 +40,7 @@ from bridle.rules.run import Phase, RunState, ending
 from bridle.rules.stop import Retry, Status, StopNote, StopReason
 from bridle.rules.strict_json import BadJson
 from bridle.rules.switch import against_run
+from bridle.runs.memory import remember
 from bridle.runs.signals import NotStarted
 from bridle.store.base import Fenced, RunKey, Store, Transaction
 from bridle.store.chain import keyed
@@ -307,58 +302,6 @@ async def take_over(
     live.node = node_policy(policy, state.name, state.step)
     remember(store, live)
     return live
-
-
-def remember(store: Store, live: Live) -> None:
-    """Every call of the step the run is in, by what it was; turns are numbered on, as no turn comes twice."""
-    admitted: dict[CallId, CallAdmitted] = {}
-    failed: dict[MemoryKey, tuple[int, Remembered]] = {}
-    shown: dict[CallId, int] = {}
-    for entry in store.journal(live.run):
-        if isinstance(entry.event, CallAdmitted | CallReused | CallRefused | ApprovalAsked):
-            live.turn = max(live.turn, entry.event.turn)
-        match entry.event:
-            case StepEntered():
-                live.remembered.clear()
-                failed.clear()
-            case CallAdmitted(call=call):
-                admitted[call] = entry.event
-                failed.pop(_memory_key(entry.event), None)
-            case CallSettled(call=call, failure=failure):
-                event = admitted[call]
-                shown[call] = entry.event.shown
-                key = _memory_key(event)
-                if failure is None:
-                    _keep(store, live, key, Remembered(call, b"", shown[call]))
-                elif event.effect is Effect.WRITE and failure is FailureKind.INVALID_OUTPUT:
-                    live.remembered[key] = Remembered(call, b"", 0)  # it took effect, and only its answer was bad
-                elif event.kind is CallKind.TOOL and failure is not FailureKind.CANCELLED:
-                    failed[key] = event.turn, Remembered(call, b"", 0, failure=failure)
-            case CallReused(tool=tool, args=args, ordinal=ordinal, of=of, run=of_run):
-                about = Remembered(of, b"", entry.event.shown or shown.get(of, 0), of_run)
-                _keep(store, live, (CallKind.TOOL, tool, args, ordinal), about)
-            case CallResolved(call=call, happened=True):
-                key = _memory_key(admitted[call])
-                live.remembered.setdefault(key, Remembered(call, b"", 0))
-                _keep(store, live, key, Remembered(call, b"", entry.event.shown))
-            case CallResolved(call=call):
-                event = admitted[call]
-                failed[_memory_key(event)] = event.turn, Remembered(call, b"", 0, failure=FailureKind.UNAVAILABLE)
-            case _:
-                pass
-    for key, (turn, about) in failed.items():
-        if turn < live.turn:  # the step went on from there: told anything else, it might take another way this time
-            live.remembered.setdefault(key, about)
-
-
-def _memory_key(event: CallAdmitted) -> MemoryKey:
-    return event.kind, event.tool, memory_args(event.kind, event.args), event.ordinal
-
-
-def _keep(store: Store, live: Live, key: MemoryKey, about: Remembered) -> None:
-    kept = store.payload(about.run or live.run, f"{about.call}.result")
-    if kept is not None:
-        live.remembered[key] = replace(about, kept=kept)
 
 
 def kept_state(store: Store, live: Live) -> object:

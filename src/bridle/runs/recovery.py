@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from bridle.gateway.gateway import Gateway
@@ -17,6 +18,7 @@ from bridle.runs.ended import Ended
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult, read_result
 from bridle.runs.runner import Runner
+from bridle.store.base import Fenced
 
 log = logging.getLogger("bridle")
 RESTARTS = 5  # of one step; what kills its worker this often would kill the next one too
@@ -62,7 +64,7 @@ class Recovery:
         store, world = self.gateway.store, self.gateway.world
         policy = self.charter.kept(store, state.run)
         flow = self.flows.get((state.name, state.version))
-        if state.phase is Phase.SUSPENDED and state.loop == "attach" and not state.is_late(world.now()):
+        if state.loop == "attach" and self._waits(state):
             return None  # its loop comes back for it with the same key
         if state.loop == "attach" or state.restarts >= RESTARTS:
             live = await journey.take_over(store, world, state.run, policy, seen=state.epoch)
@@ -86,19 +88,25 @@ class Recovery:
         store = self.gateway.store
         while True:  # ends: every run ends, or waits
             state = store.recorded(run).state
-            waits = state.wakes_at is not None and state.wakes_at > self.gateway.world.now()
-            if state.stop is not None or waits:
+            if state.stop is not None or self._waits(state):
                 return read_result(store, run)
             if store.driver(run) in ("", store.worker) and run not in self.lives:
                 if state.loop == "flow" and (state.name, state.version) not in self.flows:
                     raise BridleError(
                         f"run {run} is of the flow {state.name} {state.version}, which nobody registered here"
                     )
-                task = await self.take_up(state)
-                if task is not None:
-                    return await asyncio.shield(task)
-                continue
+                with suppress(Fenced):  # another worker was faster, and it is waited for
+                    task = await self.take_up(state)
+                    if task is not None:
+                        return await asyncio.shield(task)
             await asyncio.sleep(every)
+
+    def _waits(self, state: RunState) -> bool:
+        """Whether a run waits for a person, or for the loop that was suspended with it."""
+        now = self.gateway.world.now()
+        if state.loop == "attach":
+            return state.phase is Phase.SUSPENDED and not state.is_late(now)
+        return state.wakes_at is not None and state.wakes_at > now
 
 
 def _lost(state: RunState) -> StopNote:

@@ -1,0 +1,75 @@
+"""What a step that begins again knows of its calls: what came of them, and what it was told."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bridle.gateway.live import Live, MemoryKey, Remembered, memory_args
+from bridle.rules.call import CallKind
+from bridle.rules.events import (
+    ApprovalAsked,
+    CallAdmitted,
+    CallRefused,
+    CallResolved,
+    CallReused,
+    CallSettled,
+    StepEntered,
+)
+from bridle.rules.failure import FailureKind
+from bridle.rules.names import CallId, Digest, Effect
+from bridle.store.base import Store
+
+
+def remember(store: Store, live: Live) -> None:
+    """Every call of the step the run is in, by what it was; turns are numbered on, as no turn comes twice."""
+    admitted: dict[CallId, CallAdmitted] = {}
+    asked: dict[CallId, Digest] = {}  # the arguments of questions: the step proposes these again, not an edit's
+    failed: dict[MemoryKey, tuple[int, Remembered]] = {}
+    shown: dict[CallId, int] = {}
+    for entry in store.journal(live.run):
+        if isinstance(entry.event, CallAdmitted | CallReused | CallRefused | ApprovalAsked):
+            live.turn = max(live.turn, entry.event.turn)
+        match entry.event:
+            case StepEntered():
+                live.remembered.clear()
+                failed.clear()
+            case ApprovalAsked(call=call, args=args):
+                asked[call] = args
+            case CallAdmitted(call=call):
+                admitted[call] = entry.event
+                failed.pop(_proposed(entry.event, asked), None)
+            case CallSettled(call=call, failure=failure):
+                event = admitted[call]
+                shown[call] = entry.event.shown
+                key = _proposed(event, asked)
+                if failure is None:
+                    _keep(store, live, key, Remembered(call, b"", shown[call]))
+                elif event.effect is Effect.WRITE and failure is FailureKind.INVALID_OUTPUT:
+                    live.remembered[key] = Remembered(call, b"", 0)  # it took effect, and only its answer was bad
+                elif event.kind is CallKind.TOOL and failure is not FailureKind.CANCELLED:
+                    failed[key] = event.turn, Remembered(call, b"", 0, failure=failure)
+            case CallReused(tool=tool, args=args, ordinal=ordinal, of=of, run=of_run):
+                about = Remembered(of, b"", entry.event.shown or shown.get(of, 0), of_run)
+                _keep(store, live, (CallKind.TOOL, tool, args, ordinal), about)
+            case CallResolved(call=call, happened=True):
+                key = _proposed(admitted[call], asked)
+                live.remembered.setdefault(key, Remembered(call, b"", 0))
+                _keep(store, live, key, Remembered(call, b"", entry.event.shown))
+            case CallResolved(call=call):
+                about = Remembered(call, b"", 0, failure=FailureKind.UNAVAILABLE)
+                failed[_proposed(admitted[call], asked)] = admitted[call].turn, about
+            case _:
+                pass
+    for key, (turn, about) in failed.items():
+        if turn < live.turn:  # the step went on from there: told anything else, it might take another way this time
+            live.remembered.setdefault(key, about)
+
+
+def _proposed(event: CallAdmitted, asked: Mapping[CallId, Digest]) -> MemoryKey:
+    args = asked.get(event.approval, event.args)
+    return event.kind, event.tool, memory_args(event.kind, args), event.ordinal
+
+
+def _keep(store: Store, live: Live, key: MemoryKey, about: Remembered) -> None:
+    kept = store.payload(about.run or live.run, f"{about.call}.result")
+    if kept is not None:
+        live.remembered[key] = replace(about, kept=kept)
