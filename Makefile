@@ -38,11 +38,11 @@ world: bench/.venv/peers.stamp ## what bridle and its peers do when things go wr
 	@PYTHONPATH=src:. bench/.venv/bin/python -m bench.world.report \
 		--markdown docs/peers_in_the_same_world.md --json docs/peers_in_the_same_world.json $(WORLD_ARGS)
 
-storm: .venv/dev.stamp ## 100,000 runs on a bad day, every promise checked against what the world saw (STORM_ARGS=--help)
+storm: .venv/dev.stamp ## 100,000 runs on a bad day against every promise (STORM_ARGS="--tier P" kills processes, "--tier D" breaks disks)
 	@$(BIN)/python -m bench.storm $(STORM_ARGS)
 
 storm-sabotage: .venv/dev.stamp ## break our own code on purpose, one promise at a time: the storm has to find each
-	@STORM_SABOTAGES=all $(BIN)/python -m pytest -q -n auto tests/storm/test_sabotage.py </dev/null
+	@$(BIN)/python -m bench.storm --sabotage all 2>/dev/null
 
 lock: .venv/lock.stamp ## resolve the dependencies anew into requirements/*.txt (LOCK_ARGS=--upgrade for newer ones)
 	@echo "lock         requirements/core.txt requirements/audit.txt requirements/dev.txt requirements/lock.txt"

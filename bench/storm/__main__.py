@@ -7,12 +7,17 @@ from dataclasses import asdict
 
 from bench.storm.day import play
 from bench.storm.plan import PLANS
+from bench.storm.processes import processes
 from bench.storm.promises import violations
 from bench.storm.report import write
 from bench.storm.sabotage import SABOTAGES, applied
 from bench.storm.storm import Order, storm
 from bench.storm.tally import is_feasible
 from bench.storm.tasks import RUNS_OF_A_HOUSE
+
+RUNS = {"S": 100_000, "P": 5_000, "D": 10_000}
+WITHIN, EVERY_ONE = 5_000, "all"  # runs, sabotages
+KILL_EVERY = 50  # runs of tier P
 
 
 def main() -> int:
@@ -24,15 +29,22 @@ def main() -> int:
         return 0
     if given.only is not None:
         return _only(given.seed, given.only, given.plan, given.sabotage)
-    order = Order(given.seed, given.plan, given.runs, given.workers, given.sabotage)
-    played = storm(order, stop_at_first=bool(given.sabotage))
     if given.sabotage:
-        found = played.tally.violations
-        print(f"{given.sabotage}: {'found' if found else 'NOT found'} within {played.tally.runs} runs", *found[:1])
-        return not found
+        names = SABOTAGES if given.sabotage == EVERY_ONE else [given.sabotage]
+        return sum([not _is_found(Order(given.seed, given.plan, WITHIN, 1, name)) for name in names])
+    order = Order(given.seed, given.plan, given.runs, given.workers, tier=given.tier)
+    played = processes(order, KILL_EVERY) if given.tier == "P" else storm(order)
     path = write(order, played)
     print(path.read_text())
     return bool(played.tally.violations)
+
+
+def _is_found(order: Order) -> bool:
+    """Break our own code, and say after how many runs the check of that promise found it."""
+    played, broken = storm(order, stop_at_first=True), SABOTAGES[order.sabotage]
+    found, runs = bool(played.tally.violations), f"{played.tally.runs:,}"
+    print(f"| {broken.promise} | {broken.does} | {runs if found else f'**not found** in {runs}'} |", flush=True)
+    return found
 
 
 def _only(seed: int, run: int, plan: str, sabotage: str) -> int:
@@ -56,14 +68,21 @@ def _only(seed: int, run: int, plan: str, sabotage: str) -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.storm", description=__doc__)
-    parser.add_argument("--runs", type=int, default=100_000)
+    parser.add_argument("--runs", type=int)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--plan", choices=PLANS, default="bad_day")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--only", type=int, metavar="RUN", help="repeat the house of this run, and show the run")
-    parser.add_argument("--sabotage", choices=SABOTAGES, default="", help="break our own code, and see it found")
+    parser.add_argument(
+        "--sabotage", choices=(*SABOTAGES, EVERY_ONE), default="", help="break our own code, and see it found"
+    )
     parser.add_argument("--list", action="store_true", help="list the sabotages")
-    return parser.parse_args()
+    parser.add_argument("--tier", choices=("S", "P", "D"), default="S", help="simulated, processes, disk")
+    given = parser.parse_args()
+    given.runs = given.runs or RUNS[given.tier]
+    if given.tier == "D":
+        given.plan = "bad_disk"
+    return given
 
 
 if __name__ == "__main__":

@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 
+from bench.storm.disk import Disk
 from bench.storm.evidence import NEVER, Answered, Evidence, Journal, Killed
 from bench.storm.house import caps_of, requested
 from bench.storm.people import BOSS, People
 from bench.storm.plan import CLOCK_JUMP, JOURNAL_OUT, KILLED, Fault, Harm, Plan, chance_of
 from bench.storm.tap import Commits, Crashed
 from bench.storm.tasks import HONEST, RUNS_OF_A_HOUSE, Shape, Task, task_of
-from bench.storm.worker import Disk, Worker, batches_of, owning
+from bench.storm.worker import Worker, batches_of, owning
 from bench.storm.world import World
 from bridle.bridle import Bridle
 from bridle.rules import strict_json
@@ -41,7 +42,8 @@ class Day:
         self._chance = chance_of(seed, house, "day")
         self.tasks = {number: task_of(seed, number, plan) for number in numbers}
         self.world = World(seed, self.tasks, plan, loop)
-        self.disk = Disk(self._chance.random() < ON_FILE, self._chance)
+        on_file = self._chance.random() < ON_FILE or plan.has_bad_disk
+        self.disk = Disk(on_file, self._chance, tears=plan.has_bad_disk)
         self.lasts = self._chance.choice(DAYS)
         self.commits = Commits()
         self.answers: list[Answered] = []
@@ -220,7 +222,9 @@ class Day:
 
     def _misfortunes(self) -> list[Coroutine[object, object, None]]:
         chance, found = self._chance, list[Coroutine[object, object, None]]()
-        if self.plan.happens(JOURNAL_OUT, chance):
+        if self.plan.has_bad_disk:
+            found.append(self._disk_full(chance.uniform(0, self.lasts), chance.uniform(0.5, 20)))
+        if self.plan.happens(JOURNAL_OUT, chance) or self.plan.has_bad_disk:
             found.append(self._journal_out(chance.uniform(0, self.lasts), chance.uniform(0.5, 20)))
         if self.plan.happens(CLOCK_JUMP, chance):
             found.append(self._clock_jump(chance.uniform(0, self.lasts), chance.randrange(-600, 600)))
@@ -261,12 +265,24 @@ class Day:
         worker = self._worker
         assert worker is not None
         self._hit(Fault.JOURNAL_OUT)
-        since, worker.tap.is_out = self.world.ledger.stamp(), True
+        since = self.world.ledger.stamp()
+        if self.plan.has_bad_disk and not worker.is_dead:
+            self.disk.lose_syncs()
+        worker.tap.is_out = not self.plan.has_bad_disk
         await asyncio.sleep(lasts)
         worker.tap.is_out = False
+        self.disk.mend()
         self._hit(Fault.JOURNAL_OUT)
         if not worker.is_dead:
             self.outages.append((since, self.world.ledger.stamp()))
+
+    async def _disk_full(self, after: float, lasts: float) -> None:
+        await asyncio.sleep(after)
+        self._hit(Fault.JOURNAL_OUT)
+        self.disk.fill()
+        await asyncio.sleep(lasts)
+        self.disk.mend()
+        self._hit(Fault.JOURNAL_OUT)
 
     async def _clock_jump(self, after: float, by_seconds: int) -> None:
         await asyncio.sleep(after)

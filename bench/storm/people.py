@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Mapping
 from json import loads
+from typing import Protocol
 
 from bench.storm.ledger import Deed, Line
 from bench.storm.plan import chance_of
 from bench.storm.tasks import Task
-from bench.storm.worker import Worker
 from bench.storm.world import World
 from bridle.gateway.cleaning import clean
 from bridle.rules import strict_json
@@ -19,22 +19,43 @@ THINKS = (1.0, 30.0)  # seconds
 BOSS = "boss"
 
 
+class House(Protocol):
+    """Where an answer is given."""
+
+    @property
+    def approvals(self) -> Approvals:
+        """The questions that wait."""
+
+
+class Hearer(Protocol):
+    """The worker that hears an answer."""
+
+    number: int
+
+    @property
+    def house(self) -> House:
+        """Its house."""
+
+    def must_live(self) -> None:
+        """Raise when it is dead."""
+
+
 class People:
     """Everybody who answers in one house; what they say is in the ledger before bridle hears it."""
 
-    def __init__(self, seed: int, world: World) -> None:
+    def __init__(self, seed: int, world: World, pace: float = 1) -> None:
         self.wrong: list[str] = []  # answers that were taken and should not have been
-        self._seed, self._world = seed, world
+        self._seed, self._world, self._pace = seed, world, pace
         self._answered: set[str] = set()
         self._asked: dict[str, int] = {}  # in which life of the worker somebody thinks about it
 
-    async def answer(self, worker: Worker, task: Task, approval: str) -> None:
+    async def answer(self, worker: Hearer, task: Task, approval: str) -> None:
         """One question: the same person says the same again when the worker died before he was heard."""
         if self._asked.get(approval) == worker.number or approval in self._answered:
             return
         self._asked[approval] = worker.number
         chance = chance_of(self._seed, task.number, approval.rpartition("/")[2])
-        await asyncio.sleep(chance.uniform(*THINKS))
+        await asyncio.sleep(self._pace * chance.uniform(*THINKS))
         worker.must_live()
         approvals = worker.house.approvals
         try:

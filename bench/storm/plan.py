@@ -117,6 +117,7 @@ class Plan:
 
     name: str
     factor: int
+    has_bad_disk: bool = False  # every house is on a file, whose disk is full, loses syncs, and tears what it writes
 
     def draw(self, table: str, chance: random.Random) -> Fault:
         """One fault of a table, or none."""
@@ -131,6 +132,7 @@ class Plan:
 
 PLANS: Mapping[str, Plan] = MappingProxyType({
     "calm": Plan("calm", 0), "bad_day": Plan("bad_day", 1), "hell": Plan("hell", 5),
+    "bad_disk": Plan("bad_disk", 1, has_bad_disk=True),
 })  # fmt: skip
 
 

@@ -21,7 +21,8 @@ from bench.storm.tasks import RUNS_OF_A_HOUSE
 HOUSES_OF_A_CHUNK = 10
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1_000_000
 TENTH = 10
-_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
+_MALLOC = ctypes.CDLL(None)
+_MMAP_THRESHOLD = -3  # of mallopt: a size of its own keeps glibc from raising it after the first large output
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Order:
     runs: int
     workers: int
     sabotage: str = ""
+    tier: str = "S"
 
     @property
     def houses(self) -> range:
@@ -48,13 +50,20 @@ class Played:
     wall: float = 0.0
     cpu: float = 0.0
     memory: list[float] = field(default_factory=list)
+    living: list[int] = field(default_factory=list)  # blocks of memory that objects have, after each chunk
+    recoveries: list[int] = field(default_factory=list)  # milliseconds from a kill to the takeover of each run
 
-    @property
-    def growth(self) -> float:
-        """Memory of the last tenth of the chunks over that of the first."""
-        part = max(len(self.memory) // TENTH, 1)
-        first, last = self.memory[:part], self.memory[-part:]
-        return sum(last) / len(last) / (sum(first) / len(first)) if self.memory else 1.0
+    def recovery(self, percent: int) -> float:
+        """Seconds within which so many of a hundred runs were taken over."""
+        ordered = sorted(self.recoveries)
+        return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)] / 1_000 if ordered else 0.0
+
+
+def growth(samples: Sequence[float]) -> float:
+    """The last tenth of the chunks over the first."""
+    part = max(len(samples) // TENTH, 1)
+    first, last = samples[:part], samples[-part:]
+    return sum(last) / len(last) / (sum(first) / len(first)) if samples else 1.0
 
 
 def storm(order: Order, *, stop_at_first: bool = False) -> Played:
@@ -67,6 +76,7 @@ def storm(order: Order, *, stop_at_first: bool = False) -> Played:
             found.tally.violations = [one for one in found.tally.violations if one[1].split()[0] == own]
         found.cpu += done.cpu
         found.memory += done.memory
+        found.living += done.living
         for run, promise, what in done.tally.violations:
             print(f"\n--seed {order.seed} --plan {order.plan} --only {run}: {promise}: {what[:300]}", file=sys.stderr)
         _say(order, found, time.monotonic() - began)
@@ -97,6 +107,8 @@ def _chunks(order: Order) -> Iterator[Played]:
 def chunk(order: Order, houses: Sequence[int]) -> Played:
     """Some houses, one after the other, in this process."""
     began, found, plan = time.process_time(), Played(), PLANS[order.plan]
+    if hasattr(_MALLOC, "mallopt"):
+        _MALLOC.mallopt(_MMAP_THRESHOLD, 128 * 1024)
     with applied(order.sabotage):
         for house in houses:
             try:
@@ -105,9 +117,10 @@ def chunk(order: Order, houses: Sequence[int]) -> Played:
             except Exception as error:  # noqa: BLE001 - one house that cannot be played is told, and the next one is
                 found.tally.violations.append((house * RUNS_OF_A_HOUSE, "P0 the storm itself", repr(error)))
     gc.collect()
-    if _TRIM is not None:  # what the allocator keeps for the next large output is nobody's
-        _TRIM(0)
+    if hasattr(_MALLOC, "malloc_trim"):  # what the allocator keeps for the next large output is nobody's
+        _MALLOC.malloc_trim(0)
     found.memory.append(_resident())
+    found.living.append(sys.getallocatedblocks())
     found.cpu = time.process_time() - began
     return found
 

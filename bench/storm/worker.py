@@ -1,19 +1,16 @@
 """One life of a worker: a Bridle on a store that outlives it, and tasks that end when it is killed."""
 
 import asyncio
-import os
 import random
 import secrets
-import sqlite3
-import tempfile
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import Context, copy_context
-from pathlib import Path
 from typing import TypeVar
 from unittest import mock
 
 import bridle.bridle
+from bench.storm.disk import Disk
 from bench.storm.house import PRESENT, furnished
 from bench.storm.tap import Commits, Crashed, Tap
 from bench.storm.world import World
@@ -21,47 +18,10 @@ from bridle.gateway.world import World as OutsideWorld
 from bridle.rules.names import Millis
 from bridle.runs import switchboard
 from bridle.store import writer
-from bridle.store.base import Store
-from bridle.store.memory import MemoryStore
 from bridle.store.sqlite import SqliteStore
 from bridle.testing.virtual_time import VirtualLoop
 
 T = TypeVar("T")
-
-# Here a worker dies and the kernel lives, so nothing has to reach a disk; tier P keeps its file on one.
-SHARED_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-
-
-class Disk:
-    """Where the journal of a house lies: a file, or dictionaries; it survives its workers."""
-
-    def __init__(self, on_file: bool, chance: random.Random) -> None:
-        self.is_file = on_file
-        self.batch = chance.choice((1, 2, 3, 8, 256))  # functions in one commit, at most
-        self._memory = MemoryStore()
-        self._folder = tempfile.TemporaryDirectory(prefix="storm-", dir=SHARED_MEMORY) if on_file else None
-        self.path = Path(self._folder.name) / "storm.db" if self._folder else None
-
-    @property
-    def place(self) -> str:
-        """As Bridle is told."""
-        return f"sqlite:///{self.path}" if self.path else ":memory:"
-
-    def open(self) -> Store:
-        """The store, for one life of a worker; the same dictionaries every time."""
-        if self.path:
-            return SqliteStore(self.path, inline=True)
-        self._memory._is_closed = False
-        return self._memory
-
-    def reader(self) -> Store:
-        """The store, for who looks afterwards."""
-        return SqliteStore(self.path, read_only=True) if self.path else self._memory
-
-    def remove(self) -> None:
-        """Nothing stays."""
-        if self._folder:
-            self._folder.cleanup()
 
 
 class Worker:
@@ -74,12 +34,14 @@ class Worker:
         self.world = world
         self.is_dead = False
         self.clock_off = Millis(0)
-        self._loop = loop
+        self._loop, self._disk = loop, disk
         self.death: asyncio.Future[None] = loop.create_future()
         self._tasks: dict[asyncio.Task[object], None] = {}
         self._context = copy_context()
         self._context.run(PRESENT.set, self)
-        self.tap = Tap(disk.open(), world.ledger, commits, dies_at, self.die)
+        self.tap = Tap(disk.open(), world.ledger, commits, 0 if disk.tears else dies_at, self.die)
+        if disk.tears:
+            disk.dies_while_it_commits(self.tap.inner, dies_at, self.die)
         chance = random.Random(f"{number}/{disk.batch}/{loop.now()}")
         lent = OutsideWorld(lambda: Millis(loop.now() + self.clock_off), chance.random, chance.randbytes)
         self.house = furnished(disk.place, lent)
@@ -123,12 +85,7 @@ class Worker:
             task.cancel()
         inner = self.tap.inner
         if isinstance(inner, SqliteStore):  # what the kernel does for a process that died
-            for db in (inner._read, inner._write):
-                with suppress(sqlite3.Error):
-                    db.close()
-            os.close(inner._roll._file)
-            inner._roll._file = -1
-            inner._let_go()
+            self._disk.loses(inner)
         self.death.set_result(None)
 
 

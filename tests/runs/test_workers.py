@@ -223,3 +223,21 @@ async def test_seats_of_a_run_that_nobody_here_can_drive_are_given_back(
         assert (state.epoch, state.phase, dict(state.open_calls), b.store.driver(state.run)) == (2, Phase.OPEN, {}, "")
         assert [type(event) for event in journal(b, state.run)][-2:] == [RunResumed, CallSettled]
         assert seats(b) == 0
+
+
+async def test_a_run_is_taken_over_once_also_when_somebody_asks_for_it_meanwhile(place: Place) -> None:
+    async with place.worker() as b:
+        entered = b.attach(agent="a", key="k")
+        run = (await entered.__aenter__()).id
+        del b._lives[run]  # its process lost sight of it
+        b.store.crowd = 4
+        sweeping = asyncio.create_task(b._recovery.take_up(b.store.recorded(run).state))
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+            if b.store.recorded(run).state.epoch > 1:
+                break
+        assert not sweeping.done()
+        assert await b._recovery.take_up(b.store.recorded(run).state) is None
+        await sweeping
+        events = journal(b, run)
+        assert [sum(isinstance(event, kind) for event in events) for kind in (RunResumed, RunStopped)] == [1, 1]

@@ -1,7 +1,5 @@
 """An oracle that never fired proves nothing: our own code is broken on purpose, and the storm finds it."""
 
-import os
-
 import pytest
 
 from bench.storm.promises import PROMISES
@@ -17,10 +15,9 @@ SAMPLE = (
     "retries_have_no_budget",
     "loop_is_never_found",
 )
-CHOSEN = tuple(SABOTAGES) if os.environ.get("STORM_SABOTAGES") == "all" else SAMPLE
 
 
-@pytest.mark.parametrize("name", CHOSEN)
+@pytest.mark.parametrize("name", SAMPLE)
 def test_a_sabotage_is_found_by_the_check_of_its_promise(name: str) -> None:
     played = storm(Order(7, "bad_day", WITHIN, 1, name), stop_at_first=True)
     assert played.tally.violations, f"{name} was not found within {WITHIN} runs"

@@ -38,6 +38,7 @@ class Recovery:
     lives: Mapping[RunId, Live]
     start: Start
     suspects: set[RunId] = field(default_factory=set)  # runs of this worker that nobody drove a sweep ago either
+    taking: set[RunId] = field(default_factory=set)  # runs that are being taken over or ended: the row names us already
 
     async def recover(self) -> None:
         """Take over every run that nobody drives, one after the other; one that cannot go on keeps no house shut."""
@@ -57,10 +58,19 @@ class Recovery:
         self.suspects.update(lost)
 
     async def take_up(self, state: RunState) -> "asyncio.Task[RunResult] | None":
-        """Drive a run from here on, or end it; None where there is nothing to drive.
+        """Drive a run from here on, or end it; None where there is nothing to drive, or somebody here is at it.
 
         Raises Fenced when another worker was faster, and BridleError when its policy or its state is gone.
         """
+        if state.run in self.taking:
+            return None
+        self.taking.add(state.run)
+        try:
+            return await self._taken_up(state)
+        finally:
+            self.taking.discard(state.run)
+
+    async def _taken_up(self, state: RunState) -> "asyncio.Task[RunResult] | None":
         store, world = self.gateway.store, self.gateway.world
         policy = self.charter.kept(store, state.run)
         flow = self.flows.get((state.name, state.version))

@@ -102,7 +102,8 @@ class SqliteStore:
         self._since_checkpoint += len(batch)
         if self._since_checkpoint >= CHECKPOINT_AFTER:
             self._since_checkpoint = 0
-            self._write.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            with suppress(sqlite3.Error):  # the batch is durable; the log is copied back another time
+                self._write.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _commit_alone(self, batch: list[Job[Transaction]]) -> "Work | Batch | None":
         """A job that fails leaves nothing behind and takes nobody with it. Returns what was done."""
