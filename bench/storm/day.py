@@ -281,7 +281,7 @@ class Day:
         self._hit(Fault.JOURNAL_OUT)
         self.disk.fill()
         await asyncio.sleep(lasts)
-        self.disk.mend()
+        self.disk.has_room_for()
         self._hit(Fault.JOURNAL_OUT)
 
     async def _clock_jump(self, after: float, by_seconds: int) -> None:

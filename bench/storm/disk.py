@@ -112,7 +112,7 @@ class Disk:
         """There is room for a little more, and for nothing after that."""
         self.has_room_for(self._log.stat().st_size + self._chance.randrange(100_000))
 
-    def has_room_for(self, size: int) -> None:
+    def has_room_for(self, size: int = resource.RLIM_INFINITY) -> None:
         """No file of this process grows beyond so many bytes."""
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
@@ -127,7 +127,7 @@ class Disk:
 
     def mend(self) -> None:
         """As it was."""
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self.has_room_for()
         while self._covered:
             kept, own = self._covered.pop()
             os.dup2(kept, own)

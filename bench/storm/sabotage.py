@@ -8,7 +8,7 @@ from itertools import count
 from types import MappingProxyType
 from unittest import mock
 
-from bridle.gateway import admission, attempt, doubt, gateway, judge
+from bridle.gateway import admission, attempt, doubt, gateway, judge, retry
 from bridle.gateway.admission import Verdict
 from bridle.gateway.gateway import Gateway
 from bridle.gateway.judge import Judged
@@ -219,6 +219,9 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType({
         (gateway, "may_retry", _always_retries),
         (checks, "RETRIES_OF_A_RUN", 1_000),
         (Health, "may_retry", True),
+    )),
+    "down_is_lent_a_retry": Sabotage("P8", "the first retry is lent where nobody answers, too", (
+        (retry, "_is_up", lambda failed: True),
     )),
     "policy_is_not_pinned": Sabotage("P9", "a request leaves without its policy in front", (
         (Prompt, "_system", property(_speaks_otherwise)),

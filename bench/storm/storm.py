@@ -22,7 +22,6 @@ HOUSES_OF_A_CHUNK = 10
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1_000_000
 TENTH = 10
 _MALLOC = ctypes.CDLL(None)
-_MMAP_THRESHOLD = -3  # of mallopt: a size of its own keeps glibc from raising it after the first large output
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +106,6 @@ def _chunks(order: Order) -> Iterator[Played]:
 def chunk(order: Order, houses: Sequence[int]) -> Played:
     """Some houses, one after the other, in this process."""
     began, found, plan = time.process_time(), Played(), PLANS[order.plan]
-    if hasattr(_MALLOC, "mallopt"):
-        _MALLOC.mallopt(_MMAP_THRESHOLD, 128 * 1024)
     with applied(order.sabotage):
         for house in houses:
             try:
