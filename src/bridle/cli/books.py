@@ -27,7 +27,11 @@ class Books:
     def post(self, store: Store, state: RunState, events: Sequence[Event]) -> None:
         """Enter every call of a run, under the policy that the run was governed by."""
         policy = self._policy(store, state)
-        party = Party(state.run, state.epoch, state.tenant, state.name, policy) if policy is not None else None
+        party = (
+            Party(state.run, state.epoch, state.tenant, state.name, policy, state.policy)
+            if policy is not None
+            else None
+        )
         opened: dict[CallId, CallAdmitted] = {}
         for event in events:
             match event:

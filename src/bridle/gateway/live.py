@@ -81,7 +81,7 @@ class Live:
     party: Party = field(init=False)
 
     def __post_init__(self) -> None:
-        self.party = Party(self.run, self.epoch, self.tenant, self.name, self.policy)
+        self.party = Party(self.run, self.epoch, self.tenant, self.name, self.policy, self.state.policy)
 
     def next_ordinal(self, kind: CallKind, tool: ToolName, args: Digest) -> int:
         """The how-manieth identical proposal of this step this one is, from 1."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from bridle.gateway.cleaning import legible
+from bridle.gateway.watchdog import watchdog_of
 from bridle.rules.data import data
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import CallId, Millis
@@ -45,7 +46,8 @@ async def perform(permit: Permit, work: Callable[[], Awaitable[object]], now: Mi
     over: asyncio.Future[None] = loop.create_future()
     task = loop.create_task(_announced(work, over))
     seconds = max(permit.until - now, 0) / 1_000
-    watchdog = loop.call_at(loop.time() + seconds, _end, over)
+    watchdog = watchdog_of(loop)
+    watchdog.watch(over, seconds)
     try:
         await over  # what asyncio.wait does, without the sets: this is on the path of every call
     except asyncio.CancelledError:
@@ -53,7 +55,7 @@ async def perform(permit: Permit, work: Callable[[], Awaitable[object]], now: Mi
         task.add_done_callback(_forgotten)
         raise
     finally:
-        watchdog.cancel()
+        watchdog.let_go(over)
     if not task.done():
         task.cancel()
         task.add_done_callback(_forgotten)

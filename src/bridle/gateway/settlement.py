@@ -1,7 +1,7 @@
 """The second half of a call: what it used is paid, the rest goes back, and the journal says how it ended."""
 
 from collections.abc import Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from bridle.gateway.intents import intent_ended
@@ -10,14 +10,14 @@ from bridle.rules.data import data
 from bridle.rules.events import CallInDoubt, CallSettled, CallVoided, LadderMoved, RunHalted
 from bridle.rules.failure import FailureKind
 from bridle.rules.health import Health
-from bridle.rules.names import IN_FLIGHT, Amounts, CallId, Effect, Millis, RunId, TenantId, ToolName
+from bridle.rules.names import IN_FLIGHT, Amounts, CallId, Digest, Effect, Millis, RunId, TenantId, ToolName
 from bridle.rules.policy import Level, Policy, Window
 from bridle.rules.run import OpenCall, Phase, RunState
 from bridle.rules.stop import StopReason
 from bridle.rules.tool import Tool
 from bridle.store.base import Transaction
 
-KNOWN = 64  # sets of accounts that a run remembers
+KNOWN = 4_096  # sets of accounts that are remembered
 Ending = CallSettled | CallVoided | CallInDoubt
 
 
@@ -47,14 +47,14 @@ class Settlement:
 
 @data
 class Party:
-    """Whose run it is, as the accounts know it; `known` saves finding the same accounts twice a call."""
+    """Whose run it is, as the accounts know it."""
 
     run: RunId
     epoch: int
     tenant: TenantId
     name: str
     policy: Policy
-    known: dict[tuple[object, ...], Sequence[tuple[Account, int]]] = field(default_factory=dict, compare=False)
+    digest: Digest  # of the policy
 
 
 @lru_cache(maxsize=4_096)
@@ -67,13 +67,16 @@ def accounts(
     party: Party, tool: ToolName, concurrency: int, hold: Amounts, at: Millis
 ) -> Sequence[tuple[Account, int]]:
     """The shared accounts that a hold draws on, with their limits; in the windows of `at`, and in a fixed order."""
-    key = (tool, concurrency, at // SHORTEST_WINDOW, *hold)
-    known = party.known.get(key)
+    key = (party.digest, party.tenant, party.name, tool, concurrency, at // SHORTEST_WINDOW, *hold)
+    known = _known.get(key)
     if known is None:
-        if len(party.known) >= KNOWN:
-            party.known.clear()
-        known = party.known[key] = _accounts(party, tool, concurrency, hold, at)
+        if len(_known) >= KNOWN:
+            _known.clear()
+        known = _known[key] = _accounts(party, tool, concurrency, hold, at)
     return known
+
+
+_known: dict[tuple[object, ...], Sequence[tuple[Account, int]]] = {}  # looked for twice a call, and seldom another
 
 
 def _accounts(party: Party, tool: ToolName, concurrency: int, hold: Amounts, at: Millis) -> list[tuple[Account, int]]:

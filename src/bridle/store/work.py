@@ -97,11 +97,12 @@ class Work:
 
     def state(self, run: RunId) -> RunState:
         """The state of a run; raises UnknownRun."""
-        return self._stored(run).state
+        own = self.runs.get(run)
+        return own.state if own is not None else self.committed.load(run).state
 
     def append(self, run: RunId, epoch: int, events: Sequence[Event]) -> RunState:
         """Add events to a journal; raises Fenced unless `epoch` is the run's own."""
-        stored = self._stored(run)
+        stored = self.runs.get(run) or self.committed.load(run)
         state, head = stored.state, stored.head
         if state.epoch != epoch:
             raise Fenced(f"{run} belongs to epoch {state.epoch} now, and epoch {epoch} may write nothing any more")
