@@ -15,7 +15,7 @@ from bench.storm.storm import Order, storm
 from bench.storm.tally import is_feasible
 from bench.storm.tasks import RUNS_OF_A_HOUSE
 
-RUNS = {"S": 100_000, "P": 5_000, "D": 10_000}
+RUNS = {"S": 100_000, "P": 5_000, "D": 5_000}
 WITHIN, EVERY_ONE = 5_000, "all"  # runs, sabotages
 KILL_EVERY = 50  # runs of tier P
 

@@ -127,6 +127,9 @@ class Day:
             if not worker.is_dead:
                 raise
             return
+        except ControlUnavailable:  # its disk fails while it opens: somebody starts it again
+            worker.die()
+            return
         if not worker.is_dead:
             self._up.set()
             if self._fell_at is not None:

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from bench.storm.evidence import Admitted, Evidence
+from bench.storm.evidence import Admitted, Evidence, Journal
 from bench.storm.plan import Fault
+from bridle.rules.events import CallInDoubt, RunResumed
 from bridle.rules.names import Digest, RunId, TenantId, ToolName
 
 FarEnd = tuple[TenantId, ToolName]
@@ -31,7 +32,7 @@ def violations(seen: Evidence) -> Iterator[str]:
         tried[far_end] += len(one.lines) if not is_first else max(len(one.lines) - 1, 0)
         met_nobody[far_end] += _attempt(one, one.event.attempt - 1) in refused
     for run, number in sent.items():
-        if number > wanted[run] + MORE:
+        if number > wanted[run] + MORE + _recovered(seen.journals[run]):
             yield f"{run} wanted {wanted[run]} calls and sent {number}"
     for far_end, number in tried.items():
         if number > FIRST_TOKENS * _lives(seen) + offered[far_end] / 10:
@@ -44,6 +45,13 @@ def violations(seen: Evidence) -> Iterator[str]:
 def _attempt(one: Admitted, number: int) -> Attempt:
     event = one.event
     return one.journal.run, event.tool, event.args, event.ordinal, event.turn, number
+
+
+def _recovered(journal: Journal) -> int:
+    """Writes that were on their way when a worker died: to send them again under their key is no retry."""
+    events = [entry.event for entry in journal.entries]
+    resumed = {event.at for event in events if isinstance(event, RunResumed)}
+    return sum(isinstance(event, CallInDoubt) and event.again and event.at in resumed for event in events)
 
 
 def _lives(seen: Evidence) -> int:
