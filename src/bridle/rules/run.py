@@ -1,8 +1,11 @@
 """The state of a run: the fold of its events, total over every sequence that the rules can emit."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import field
 from enum import StrEnum
+from typing import cast
+
+import msgspec
 
 from bridle.rules.approval import Asked
 from bridle.rules.call import CallKind
@@ -63,12 +66,9 @@ class Progress:
     is_write: bool = False
 
 
-@dataclass(frozen=True)
+@data
 class RunState:
-    """Everything the rules need to know of a run; its size has a bound that does not depend on the run's length.
-
-    It has no slots: `with_` copies a dict, which costs a tenth of `dataclasses.replace` on this many fields.
-    """
+    """Everything the rules need to know of a run; its size has a bound that does not depend on the run's length."""
 
     run: RunId
     tenant: TenantId
@@ -111,10 +111,8 @@ class RunState:
     stop: StopNote | None = None
 
     def with_(self, **changes: object) -> "RunState":
-        """This state with some fields changed."""
-        changed = object.__new__(RunState)
-        object.__setattr__(changed, "__dict__", self.__dict__ | changes)
-        return changed
+        """This state with some fields changed; a tenth of the price of `dataclasses.replace` on this many."""
+        return _changed(self, **changes)
 
     def spent(self, unit: Unit) -> int:
         """What is settled of a unit."""
@@ -148,6 +146,9 @@ class RunState:
     def work_until(self) -> Millis:
         """When work ends: the deadline, less the time that the finalise call needs."""
         return Millis(self.deadline - self.finalise.get(ACTIVE_MS, 0))
+
+
+_changed = cast("Callable[..., RunState]", msgspec.structs.replace)
 
 
 def ending(state: RunState, wanted: StopNote) -> StopNote:
