@@ -19,6 +19,7 @@ COMMANDS = (
     "schema",
     "run",
     "runs",
+    "top",
     "show",
     "approvals",
     "approve",
@@ -39,7 +40,7 @@ def imported(code: str, folder: Path) -> set[str]:
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("tokens", [["--help"], ["--version"], ["runs"], ["show"], ["cancel", "last"]])
+@pytest.mark.parametrize("tokens", [["--help"], ["--version"], ["runs"], ["top"], ["show"], ["cancel", "last"]])
 def test_what_must_be_quick_imports_nothing_heavy(tokens: list[str], here: Path) -> None:
     House(here / ".bridle" / "bridle.db").run(busy())
     assert imported(f"from bridle.cli.app import started\nassert started({tokens!r}) == 0", here) == set()

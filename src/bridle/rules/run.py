@@ -136,6 +136,10 @@ class RunState:
             return None
         return min((asked.until for asked in self.asked if asked.answer is None), default=Millis(0))
 
+    def waits(self, now: Millis) -> bool:
+        """Whether nothing goes on before a person has answered, or his time is over."""
+        return self.wakes_at is not None and self.wakes_at > now
+
     def is_late(self, now: Millis) -> bool:
         """Whether every question of the run has expired."""
         return all(asked.expired(now) for asked in self.asked)

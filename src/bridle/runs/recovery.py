@@ -86,8 +86,7 @@ class Recovery:
         store = self.gateway.store
         while True:  # ends: every run ends, or waits
             state = store.recorded(run).state
-            waits = state.wakes_at is not None and state.wakes_at > self.gateway.world.now()
-            if state.stop is not None or waits:
+            if state.stop is not None or state.waits(self.gateway.world.now()):
                 return read_result(store, run)
             if store.driver(run) in ("", store.worker) and run not in self.lives:
                 if state.loop == "flow" and (state.name, state.version) not in self.flows:
