@@ -357,7 +357,8 @@ def test_the_events_of_a_run_that_waits_end_and_go_on_after_the_answer() -> None
 
     async def story(desk: Desk) -> None:
         waiting = await desk.asked()
-        seen = [number async for number, _ in desk.b.events(waiting.run_id)]
+        async with asyncio.timeout(60):
+            seen = [number async for number, _ in desk.b.events(waiting.run_id)]
         assert len(seen) == desk.b.store.recorded(waiting.run_id).state.seq
         assert waiting.approval is not None
         await desk.b.approvals.answer(waiting.approval, "approve", "ann")

@@ -30,7 +30,6 @@ __all__ = ["SCHEMA", "SqliteStore", "StoreUnusable"]
 T = TypeVar("T")
 CACHED_RUNS = 4_096
 CACHED_ACCOUNTS = 16_384
-INTENTS_SINCE = 4  # the schema that has the table; an older file that is only read has no writes by key
 CHECKPOINT_AFTER = 256  # functions
 _OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 _INSERT_EVENT = SQL["insert_event"]
@@ -324,8 +323,6 @@ class SqliteStore:
     def doubts(self) -> list[Intent]:
         """The writes that wait for a person, the oldest first."""
         with self._looking() as db:
-            if db.execute("PRAGMA user_version").fetchone()[0] < INTENTS_SINCE:
-                return []
             return [codec.decode_intent(row) for row in db.execute(SQL["select_doubts"]).fetchall()]
 
     @contextmanager
