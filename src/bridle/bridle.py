@@ -27,7 +27,7 @@ from bridle.rules.stop import StopNote, StopReason
 from bridle.runs import journey
 from bridle.runs import state as states
 from bridle.runs.approvals import Approvals
-from bridle.runs.attach import Attachment
+from bridle.runs.attach import Attachment, taken_or_opened
 from bridle.runs.blocking import BlockingTwins
 from bridle.runs.charter import Charter, RunRequest
 from bridle.runs.doubts import Doubts, WriteInDoubt
@@ -38,10 +38,10 @@ from bridle.runs.recovery import Recovery
 from bridle.runs.result import RunResult, not_started, read_result, spent_by
 from bridle.runs.run import Run
 from bridle.runs.runner import Runner
-from bridle.runs.signals import NotStarted, RunIsOpen
+from bridle.runs.signals import NotStarted
 from bridle.runs.sweeper import sweep
 from bridle.runs.switchboard import KillSwitch, Switchboard
-from bridle.store.base import Store
+from bridle.store.base import Fenced, Store
 from bridle.store.enlisting import enlisted
 from bridle.store.opening import path_of
 
@@ -276,7 +276,8 @@ class Bridle(BlockingTwins, KillSwitch):
             is_due = state.stop is None and not state.waits(self._world.now())
             is_lost = is_due and self.store.driver(earlier.run) in ("", self.store.worker)
             if task is None and is_lost:
-                task = await self._recovery.take_up(state)
+                with suppress(Fenced):  # another worker was faster, and it is waited for
+                    task = await self._recovery.take_up(state)
         return await (asyncio.shield(task) if task is not None else self._recovery.wait_for(earlier.run))
 
     async def _rejected(self, opening: journey.Opening, problem: str) -> RunResult:
@@ -303,20 +304,15 @@ class Bridle(BlockingTwins, KillSwitch):
             await self.open()
             key_or_fresh = key or self._world.fresh(16).hex()  # a foreign loop is never joined by chance
             opening = self._charter.opening(RunRequest("attach", agent, "", tenant, by, key_or_fresh, task.encode()))
-            found = await journey.open_run(self.store, self._world, opening, None)
-            if isinstance(found, RunState) and found.phase is Phase.SUSPENDED:
-                policy = self._charter.kept(self.store, found.run)
-                found = await journey.take_over(self.store, self._world, found.run, policy, seen=found.epoch)
-            if isinstance(found, RunState):
-                if found.phase is not Phase.STOPPED:
-                    raise RunIsOpen(found.run)
-                raise BridleError(f"run {found.run} had this key and has ended; its result is b.result({found.run!r})")
+            found = await taken_or_opened(self.store, self._world, self._charter, opening)
             self._present(found)
             return found, Run(found, self.gateway, self._desk)
 
         async def closed(live: Live, ended: Ended | None) -> RunResult:
-            said = await (self.runner.close(live, ended) if ended else self.runner.suspend(live))
-            self._gone(live)
+            try:
+                said = await (self.runner.close(live, ended) if ended else self.runner.suspend(live))
+            finally:
+                self._gone(live)
             return self._told(live, said)
 
         return Attachment(opened, closed)

@@ -68,9 +68,13 @@ class Desk:
         """Ask for a refund of order 7, by eve."""
         return await self.b.run(FLOW, {"order": "7", **more}, by="eve", key="k")
 
+    async def later_than(self, seconds: float) -> None:
+        """Let the sweeper go round."""
+        await at(self.loop, self.loop.time() + seconds)
+
     async def later(self) -> RunResult:
         """What has become of it, once the sweeper has been round."""
-        await at(self.loop, self.loop.time() + 2)
+        await self.later_than(2)
         return await self.asked()
 
 
@@ -302,6 +306,8 @@ def test_an_attached_loop_is_left_and_comes_back_with_its_key() -> None:
         assert (run.result.status, desk.made) == (Status.WAITING, ["read 7"])
         assert run.result.approval is not None
         await desk.b.approvals.answer(run.result.approval, "approve", "ann")
+        still = await asyncio.wait_for(desk.b._recovery.wait_for(run.result.run_id), 20)
+        assert still.status is Status.WAITING  # for its loop, which alone can go on
         async with desk.b.attach(agent="theirs", by="eve", key="a") as run:
             await run.call("order.read", {"order": "7"})
             done = await run.call("refund.create", {"order": "7", "amount": 5})

@@ -2,10 +2,12 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridle.bridle import Bridle
+from bridle.gateway.live import Live
 from bridle.gateway.world import World
 from bridle.rules.events import CallSettled, RunResumed, RunStopped
 from bridle.rules.failure import ControlUnavailable
@@ -18,6 +20,7 @@ from bridle.runs.flow import Flow
 from bridle.runs.journey import take_over
 from bridle.runs.recovery import RESTARTS
 from bridle.runs.run import Run
+from bridle.store.base import Store
 from tests.gateway.house import allowing, journal, seats
 from tests.runs.crashing_flow import house
 from tests.runs.test_resume import died
@@ -128,6 +131,44 @@ async def test_what_a_worker_lost_sight_of_is_taken_up_by_its_sweeper(
         result = await asyncio.wait_for(b._recovery.wait_for(run), 20)
         assert (result.status, result.answer) == ("ok", "read")
         assert sum(isinstance(event, RunStopped) for event in journal(b, run)) == 1
+
+
+async def test_a_run_of_ones_own_is_taken_up_only_when_two_sweeps_found_nobody_at_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridle.runs.sweeper.SWEEP_SECONDS", 60)
+    async with place.worker() as b:
+        run = await lost(b, place)
+        await b._recovery.recover()
+        assert b.store.recorded(run).state.epoch == 1  # it may have been opened a moment ago
+        await b._recovery.recover()
+        assert b.store.recorded(run).state.epoch == 2
+        place.gate.set()
+        assert (await b.result(run)).answer == "read"
+
+
+@pytest.mark.parametrize("asks", ["run", "wait_for"])
+async def test_who_asks_for_a_run_that_another_worker_took_over_a_moment_before_waits_for_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch, asks: str
+) -> None:
+    monkeypatch.setattr("bridle.runs.sweeper.SWEEP_SECONDS", 60)
+    async with place.worker() as one, place.worker() as other:
+        run = await lost(one, place)
+        asked = asyncio.Event()
+
+        async def slow(store: Store, *more: Any, **named: Any) -> Live:
+            if store is one.store and not asked.is_set():
+                asked.set()
+                await other._recovery.take_up(store.recorded(run).state)
+                place.gate.set()
+            return await take_over(store, *more, **named)
+
+        monkeypatch.setattr("bridle.runs.journey.take_over", slow)
+        again = one.run(FLOW, {}, key="k") if asks == "run" else one._recovery.wait_for(run, 0)
+        result = await asyncio.wait_for(again, 20)
+        assert (result.run_id, result.answer) == (run, "read")
+        assert asked.is_set()
+        assert sum(isinstance(event, RunResumed) for event in journal(one, run)) == 1
 
 
 @pytest.mark.parametrize(("drain", "ends"), [(0.01, None), (20.0, StopReason.OK), (0.0, StopReason.CANCELLED)])

@@ -1,7 +1,7 @@
 """The first half of a call: everything is read, decided and written down in one transaction."""
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import field, replace
 
 from bridle.gateway.claims import claim_of, claimed
@@ -9,7 +9,6 @@ from bridle.gateway.live import Live
 from bridle.gateway.proposal import ModelWish, Proposal
 from bridle.gateway.settlement import Party, Settlement, accounts, concurrency_of, moved, settle
 from bridle.rules.approval import Consent
-from bridle.rules.budget import Account, Balance
 from bridle.rules.call import Call
 from bridle.rules.checks import Snapshot, decide
 from bridle.rules.data import data
@@ -58,9 +57,18 @@ class Admission:
         for settlement in self.pending:
             settle(tx, party, settlement)
         self._withheld(tx, party)
-        fresh: dict[tuple[ToolName, Digest], CallId] = {}
-        answers = [self._answer(tx, party, proposal, fresh) for proposal in self.proposals]
+        this_turn: dict[tuple[ToolName, Digest], CallId] = {}
+        answers = [self._answer(tx, party, proposal, this_turn) for proposal in self.proposals]
         return answers, tx.state(party.run)
+
+    def foreseen(self, tx: Transaction) -> list[Admit | Objection]:
+        """What each proposal would be answered if it came alone and now. Nothing is written."""
+        found: list[Admit | Objection] = []
+        for proposal in self.proposals:
+            state = tx.state(self.live.run)
+            seen = self._snapshot(tx, self.live.party, proposal, state, {})
+            found.append(self._enforced(decide(self._call(state, proposal), seen), seen))
+        return found
 
     def _withheld(self, tx: Transaction, party: Party) -> None:
         """What is not offered to the model is written down where it changes, before the model is asked."""
@@ -69,10 +77,21 @@ class Admission:
             tx.append(party.run, party.epoch, [ToolsWithheld(self.now, dict(off))])
 
     def _answer(
-        self, tx: Transaction, party: Party, proposal: Proposal, fresh: dict[tuple[ToolName, Digest], CallId]
+        self, tx: Transaction, party: Party, proposal: Proposal, this_turn: dict[tuple[ToolName, Digest], CallId]
     ) -> Verdict:
         state = tx.state(party.run)
-        call = Call(
+        call = self._call(state, proposal)
+        seen = self._snapshot(tx, party, proposal, state, this_turn)
+        self._move_tenant(tx, party, seen)
+        answer = self._written(tx, party, proposal, call, seen)
+        if isinstance(answer, Admit):
+            this_turn[proposal.tool, proposal.args] = call.id
+            self.given.append(call.id)
+            self.live.unsent.add(call.id)  # if this very commit is lost, the id means nothing
+        return Verdict(proposal, call.id, answer, self.now, self.attempt)
+
+    def _call(self, state: RunState, proposal: Proposal) -> Call:
+        return Call(
             CallId(f"c{state.calls + 1}"),
             proposal.kind,
             proposal.tool,
@@ -83,13 +102,6 @@ class Admission:
             self.attempt,
             proposal.purpose,
         )
-        seen = self._snapshot(tx, party, proposal, state, fresh)
-        answer = self._written(tx, party, proposal, call, seen)
-        if isinstance(answer, Admit):
-            fresh[proposal.tool, proposal.args] = call.id
-            self.given.append(call.id)
-            self.live.unsent.add(call.id)  # if this very commit is lost, the id means nothing
-        return Verdict(proposal, call.id, answer, self.now, self.attempt)
 
     def _snapshot(
         self,
@@ -97,12 +109,12 @@ class Admission:
         party: Party,
         proposal: Proposal,
         state: RunState,
-        fresh: dict[tuple[ToolName, Digest], CallId],
+        this_turn: dict[tuple[ToolName, Digest], CallId],
     ) -> Snapshot:
         tool = proposal.ruled.tool if proposal.ruled is not None else None
         drawn = accounts(party, proposal.tool, concurrency_of(tool), proposal.hold, self.now)
         balances = {account: tx.balance(account, limit) for account, limit in drawn}
-        health = tx.health(party.tenant, proposal.dependency)
+        health, tenant = tx.health(party.tenant, proposal.dependency), tx.health(party.tenant, TENANT)
         return Snapshot(
             self.now,
             state,
@@ -115,23 +127,22 @@ class Admission:
             health,
             proposal.needs_approval,
             Consent(proposal.binding, state.question(proposal.binding)) if proposal.binding else None,
-            self._tenant(tx, party, state, balances),
-            self._twin(proposal, fresh, health) if self.attempt == 1 else None,
+            tenant.strained(self.now) if nearly_used(balances) else tenant,
+            self._twin(proposal, this_turn, health) if self.attempt == 1 else None,
             balances,
             claim_of(tx, party.tenant, party.run, proposal, self.attempt) if proposal.key else None,
         )
 
-    def _tenant(self, tx: Transaction, party: Party, state: RunState, balances: Mapping[Account, Balance]) -> Health:
-        """Where the tenant stands on the ladder, now that its balances are known."""
-        tenant = better = tx.health(party.tenant, TENANT)
-        if nearly_used(balances):
-            better = tenant.strained(self.now)
-        if (better is not tenant or better.told) and state.phase is Phase.OPEN:
+    def _move_tenant(self, tx: Transaction, party: Party, seen: Snapshot) -> None:
+        """Where the tenant stands on the ladder is written down when it changes."""
+        tenant, better = tx.health(party.tenant, TENANT), seen.tenant
+        if (better is not tenant or better.told) and seen.run.phase is Phase.OPEN:
             moved(tx, party, TENANT, tenant, better, self.now)
         self.live.is_strained = better.rung(self.now) >= Rung.READS_ONLY
-        return better
 
-    def _twin(self, proposal: Proposal, fresh: dict[tuple[ToolName, Digest], CallId], health: Health) -> CallId | None:
+    def _twin(
+        self, proposal: Proposal, this_turn: dict[tuple[ToolName, Digest], CallId], health: Health
+    ) -> CallId | None:
         """An identical call whose observation is young enough, or still on its way."""
         if proposal.ruled is None or proposal.ruled.tool.effect is Effect.WRITE:
             return None
@@ -139,8 +150,8 @@ class Admission:
         if reuse is ReuseScope.NEVER:
             return None
         key = (proposal.tool, proposal.args)
-        if key in fresh:
-            return fresh[key]
+        if key in this_turn:
+            return this_turn[key]
         earlier = self.live.seen.get(key)
         if earlier is None:
             return None

@@ -1,18 +1,29 @@
 """What a person is asked about a call: everything he has to see, bound by one digest to what is then made."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from bridle.gateway.admission import Admission
+from bridle.gateway.attempt import key_of
+from bridle.gateway.cleaning import clean
+from bridle.gateway.context import CallContext
 from bridle.gateway.live import Live
+from bridle.gateway.perform import Permit, perform
 from bridle.gateway.proposal import Proposal, propose_again
 from bridle.gateway.toolbox import Ruled
+from bridle.gateway.world import World
 from bridle.rules import strict_json
 from bridle.rules.approval import Answer
-from bridle.rules.names import Digest
-from bridle.rules.strict_json import Json
+from bridle.rules.decision import Hold, Later
+from bridle.rules.failure import CallFailed, FailureKind
+from bridle.rules.names import CallId, Digest, Millis
+from bridle.rules.strict_json import BadJson, Json
 from bridle.store.base import Store
 from bridle.store.chain import keyed
 
 MOST_SHOWN = 1_000_000  # bytes of what is kept of a question
+MOST_PREVIEWED = 64_000  # bytes of what a preview says
+NO_CALL = CallId("")
 
 
 def bind(salt: bytes, question: dict[str, Json]) -> Digest:
@@ -20,11 +31,49 @@ def bind(salt: bytes, question: dict[str, Json]) -> Digest:
     return keyed(salt, strict_json.canonical(question))
 
 
-def put(live: Live, proposal: Proposal, preview: Json = None) -> Proposal:
-    """A call that needs a person, with the question to him."""
+async def put(store: Store, world: World, live: Live, proposals: Sequence[Proposal]) -> list[Proposal]:
+    """The proposals; those that need a person with the question to him, or as he changed them.
+
+    What a write would change is looked up when nothing else stands against it, every time that it is proposed: where
+    it is not what the person saw, it is another question. Raises ControlUnavailable and Fenced.
+    """
+    asking = [proposal for proposal in proposals if proposal.needs_approval]
+    looking = [proposal for proposal in asking if proposal.ruled and proposal.ruled.declared.preview is not None]
+    foreseen = await store.transact(Admission(live, looking, world.now()).foreseen) if looking else []
+    previews: dict[int, Json | CallFailed] = {}
+    for proposal, answer in zip(looking, foreseen, strict=True):  # one by one: nothing counts these calls
+        if isinstance(answer, Hold | Later):
+            previews[id(proposal)] = await _preview(live, proposal, world)
+    return [
+        _put(live, proposal, previews.get(id(proposal)), store) if proposal.needs_approval else proposal
+        for proposal in proposals
+    ]
+
+
+def _put(live: Live, proposal: Proposal, preview: Json | CallFailed, store: Store) -> Proposal:
+    if isinstance(preview, CallFailed):
+        return replace(proposal, misfit=f"what it would change cannot be shown to who approves: {preview.message}")
     assert proposal.ruled is not None
     question = question_of(live, proposal.ruled, proposal.arguments, preview)
-    return replace(proposal, binding=bind(live.salt, question), question=strict_json.canonical(question))
+    asked = replace(proposal, binding=bind(live.salt, question), question=strict_json.canonical(question))
+    return _edited(live, asked, store)
+
+
+async def _preview(live: Live, proposal: Proposal, world: World) -> Json | CallFailed:
+    """What the tool's preview says, under the tool's timeout and the run's deadline. It changes and admits nothing."""
+    ruled, now = proposal.ruled, world.now()
+    assert ruled is not None
+    preview = ruled.declared.preview
+    assert preview is not None
+    until = Millis(min(now + ruled.tool.timeout, live.state.work_until))
+    context = CallContext(live.run, NO_CALL, live.tenant, key_of(live, proposal), 1, until)
+    done = await perform(Permit(NO_CALL, until), lambda: preview(context, proposal.arguments), now)
+    if done.failed is not None:
+        return done.failed
+    try:
+        return clean(done.value, max_bytes=MOST_PREVIEWED)
+    except BadJson as error:
+        return CallFailed(FailureKind.INVALID_OUTPUT, str(error))
 
 
 def question_of(live: Live, ruled: Ruled, arguments: dict[str, Json], preview: Json) -> dict[str, Json]:
@@ -45,7 +94,7 @@ def question_of(live: Live, ruled: Ruled, arguments: dict[str, Json], preview: J
     }
 
 
-def edited(live: Live, proposal: Proposal, store: Store) -> Proposal:
+def _edited(live: Live, proposal: Proposal, store: Store) -> Proposal:
     """The call with the arguments that a person put in place of the ones it came with."""
     asked = live.state.question(proposal.binding)
     if asked is None or asked.answer is not Answer.EDIT or asked.binding != proposal.binding:

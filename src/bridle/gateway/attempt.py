@@ -16,7 +16,6 @@ from bridle.gateway.proposal import ModelWish, Proposal, ToolWish
 from bridle.gateway.recall import kept_reply
 from bridle.gateway.schemas import BadArguments, coerce
 from bridle.gateway.settlement import Ending, Settlement, bulkhead, concurrency_of
-from bridle.gateway.threads import in_thread
 from bridle.gateway.toolbox import Ruled
 from bridle.gateway.world import World
 from bridle.models.port import PolicyNotPinned
@@ -126,11 +125,14 @@ def _work(permit: Permit, live: Live, proposal: Proposal, answer: Verdict) -> Ca
 
 def context_of(live: Live, proposal: Proposal, answer: Verdict, until: Millis) -> CallContext:
     """What a tool, its probe, or a model's client may know of a call."""
+    return CallContext(live.run, answer.call, live.tenant, key_of(live, proposal), answer.attempt, until)
+
+
+def key_of(live: Live, proposal: Proposal) -> str:
+    """What a far end is sent to know a call by, the same for every attempt."""
     if proposal.key:
-        key = sent_key(live.tenant, proposal.tool, live.run, proposal.key)
-    else:
-        key = f"{live.run}/{live.state.entered}/{proposal.tool}/{proposal.args}/{proposal.ordinal}"
-    return CallContext(live.run, answer.call, live.tenant, key, answer.attempt, until)
+        return sent_key(live.tenant, proposal.tool, live.run, proposal.key)
+    return f"{live.run}/{live.state.entered}/{proposal.tool}/{proposal.args}/{proposal.ordinal}"
 
 
 def _tool_work(wish: ToolWish, proposal: Proposal, context: CallContext) -> Callable[[], Awaitable[object]]:
@@ -138,22 +140,16 @@ def _tool_work(wish: ToolWish, proposal: Proposal, context: CallContext) -> Call
     if foreign is not None:
         return lambda: foreign(context)
     declared = _ruled(proposal).declared
-    function = declared.function
-    if function is None:
+    callee = declared.function
+    if callee is None:
         raise AssertionError(f"{proposal.tool} has no function, and was admitted all the same")
 
     async def work() -> object:
         try:
-            arguments = coerce(function, proposal.arguments) if declared.is_typed else proposal.arguments
+            arguments = coerce(callee.function, proposal.arguments) if declared.is_typed else proposal.arguments
         except BadArguments as error:
             raise CallFailed(FailureKind.REJECTED, str(error), happened=False) from error
-        if declared.wants_context:
-            arguments = {**arguments, "call": context}
-        if not declared.is_async:
-            return await in_thread(lambda: function(**arguments))
-        answer = function(**arguments)
-        assert isinstance(answer, Awaitable)
-        return await answer
+        return await callee(context, arguments)
 
     return work
 

@@ -1,7 +1,7 @@
 """A write whose end nobody knows: sent again under its key, or asked for, or left to a person; never anything else."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,8 +15,7 @@ from bridle.gateway.perform import Performed, Permit, perform
 from bridle.gateway.proposal import Proposal, ToolWish
 from bridle.gateway.recall import no_receipt
 from bridle.gateway.retry import ATTEMPTS, wait_before, within_budgets
-from bridle.gateway.threads import in_thread
-from bridle.gateway.toolbox import Declared, Ruled
+from bridle.gateway.toolbox import Ruled
 from bridle.gateway.world import World
 from bridle.rules.effect import Intent, IntentStatus
 from bridle.rules.failure import CallFailed, FailureKind
@@ -44,7 +43,7 @@ class Door(Protocol):
     async def admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
         """Decide on proposals."""
 
-    async def answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome | Waiting:
+    async def answered(self, live: Live, answer: Verdict) -> Outcome | Waiting:
         """What comes of a decision."""
 
 
@@ -115,7 +114,7 @@ async def sent_again(door: Door, live: Live, doubt: Doubt) -> Outcome | None:
     if doubt.newest.attempt >= ATTEMPTS:
         return None
     (answer,) = await door.admit(live, [doubt.proposal], doubt.newest.attempt + 1)
-    outcome = await door.answered(live, doubt.proposal, answer)
+    outcome = await door.answered(live, answer)
     intent = await _row(door, live, doubt)
     return None if is_ours(intent, live) or isinstance(outcome, Waiting) else outcome
 
@@ -146,17 +145,9 @@ async def _probed(door: Door, live: Live, doubt: Doubt) -> Performed:
     now = door.world.now()
     until = Millis(max(min(now + doubt.ruled.tool.timeout, live.state.deadline), now + 1))
     context = context_of(live, doubt.proposal, doubt.newest, until)
-    declared = doubt.ruled.declared
-    assert declared.probe is not None
-    more = {"call": context} if declared.probe_wants_context else {}
-    return await perform(Permit(doubt.newest.call, until), lambda: _question(declared, context.key, more), now)
-
-
-async def _question(declared: Declared, key: str, more: Mapping[str, object]) -> object:
-    probe = declared.probe
+    probe = doubt.ruled.declared.probe
     assert probe is not None
-    answer = probe(key, **more) if declared.probe_is_async else await in_thread(lambda: probe(key, **more))
-    return await answer if isinstance(answer, Awaitable) else answer
+    return await perform(Permit(doubt.newest.call, until), lambda: probe(context, {}, context.key), now)
 
 
 async def _took_effect(door: Door, live: Live, doubt: Doubt, receipt: object) -> Outcome:

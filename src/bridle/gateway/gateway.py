@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from bridle.gateway.admission import Admission, Verdict
-from bridle.gateway.asking import edited, put
+from bridle.gateway.asking import put
 from bridle.gateway.attempt import Attempt, attempt, ended_early, failure_of, permit_for, unsent
 from bridle.gateway.doubt import cleared
 from bridle.gateway.live import Live
@@ -24,13 +24,12 @@ from bridle.rules.budget import Account
 from bridle.rules.decision import Admit, Deny, Halt, Hold, Later, Reuse
 from bridle.rules.events import CallVoided, RunHalted
 from bridle.rules.failure import CallFailed, ControlUnavailable, FailureKind
-from bridle.rules.health import TENANT, Health
-from bridle.rules.ladder import off_until
-from bridle.rules.names import CallId, Millis, RunId, ToolName
-from bridle.rules.policy import Enforcement, Level
+from bridle.rules.health import Health
+from bridle.rules.names import CallId, RunId
+from bridle.rules.policy import Level
 from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopNote
-from bridle.rules.switch import Switch, against_call
+from bridle.rules.switch import Switch
 from bridle.store.base import Fenced, Store, Transaction
 
 log = logging.getLogger("bridle")
@@ -56,7 +55,6 @@ class Gateway:
         """
         live.turn += 1
         proposals = [propose(wish, live, self.toolbox) for wish in wishes]
-        proposals = [self._put(live, proposal) if proposal.needs_approval else proposal for proposal in proposals]
         if not live.remembered:
             return await self._made(live, proposals)
         known = [recall(live, proposal) for proposal in proposals]
@@ -66,18 +64,16 @@ class Gateway:
 
     async def _made(self, live: Live, proposals: Sequence[Proposal]) -> list[Outcome | Waiting]:
         """The outcomes of proposals that no crash left an outcome of."""
+        if any(proposal.needs_approval for proposal in proposals):
+            proposals = await put(self.store, self.world, live, proposals)
         answers = await self.admit(live, proposals)
         try:
             if len(answers) == 1:
-                return [await self.answered(live, answers[0].proposal, answers[0])]
-            return await together([self.answered(live, answer.proposal, answer) for answer in answers])
+                return [await self.answered(live, answers[0])]
+            return await together([self.answered(live, answer) for answer in answers])
         finally:
             if live.unsent:
                 self._drop_unsent(live, answers)
-
-    def _put(self, live: Live, proposal: Proposal) -> Proposal:
-        """A call that needs a person, as he is asked about it, or as he changed it."""
-        return edited(live, put(live, proposal), self.store)
 
     async def admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
         """One transaction: what is pending is settled, then every proposal is decided."""
@@ -94,14 +90,15 @@ class Gateway:
                 took_off(live, answer.call, answer.proposal, answer.at)
         return answers
 
-    async def answered(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome | Waiting:
+    async def answered(self, live: Live, answer: Verdict) -> Outcome | Waiting:
         """What comes of a decision: the outcome of a call that is admitted, or the refusal, or that it waits."""
+        proposal = answer.proposal
         while isinstance(answer.answer, Later):  # ends at the run's deadline: from then on the answer is a halt
             await self._wait(live, proposal, answer.answer)
             (answer,) = await self.admit(live, [proposal], answer.attempt)
         match answer.answer:
             case Admit():
-                return await self._carried_out(live, proposal, answer)
+                return await self._carried_out(live, answer)
             case Reuse(of=of, run=run) if run:
                 return replayed(self.store, proposal, run, of)
             case Reuse(of=of):
@@ -109,7 +106,7 @@ class Gateway:
                 if outcome is not None:
                     return outcome
                 (again,) = await self.admit(live, [proposal])  # nothing was left of it a moment later
-                return await self.answered(live, proposal, again)
+                return await self.answered(live, again)
             case Hold():
                 asked = live.state.question(proposal.binding)
                 assert asked is not None, "a call that is held has its question in the journal"
@@ -120,8 +117,9 @@ class Gateway:
                 node = level is Level.NODE
                 return Refusal(proposal.tool, reason, detail, halts=not node, node_over=node)
 
-    async def _carried_out(self, live: Live, proposal: Proposal, answer: Verdict) -> Outcome | Waiting:
+    async def _carried_out(self, live: Live, answer: Verdict) -> Outcome | Waiting:
         """One admitted call to its end; another attempt is another admission."""
+        proposal = answer.proposal
         if live.is_closing:  # the end is on its way to the journal, and says that this was never sent
             came_down(live, answer.call, proposal, failure_of(proposal, NOBODY_WAITED), self.world.now())
             return failure_of(proposal, NOBODY_WAITED)
@@ -140,7 +138,7 @@ class Gateway:
                 outcome = await cleared(self, live, proposal, answer, done)
             elif await self._goes_again(live, proposal, answer, done):
                 (again,) = await self.admit(live, [proposal], answer.attempt + 1)
-                outcome = await self.answered(live, proposal, again)
+                outcome = await self.answered(live, again)
             elif self._rides(live, proposal, done.settlement.seat):
                 self._riding[live.run] = live
             else:
@@ -209,31 +207,6 @@ class Gateway:
         live.state = await self.store.transact(written)
         self._landed(live, pending)
 
-    def is_expensive(self, live: Live, tool: ToolName) -> bool:
-        """Whether the tool is one of those that do not start when a run has to finish."""
-        ruled = self.toolbox.under(live.policy, tool)
-        return ruled is not None and ruled.tool.expensive
-
-    def off(self, live: Live, tools: Sequence[ToolName]) -> dict[ToolName, Millis]:
-        """Which of these tools are taken away for now, and until when; 0 where nobody knows.
-
-        By the kill switch as this process has seen it last: it is a hint, and every admission looks for itself.
-        """
-        found: dict[ToolName, Millis] = {}
-        observes = live.node.enforcement is Enforcement.OBSERVE
-        now, tenant = self.world.now(), self.store.health(live.tenant, TENANT)
-        for name in tools:
-            ruled = self.toolbox.under(live.policy, name)
-            if ruled is None or not live.node.allows(name):
-                continue
-            if self.switches and against_call(self.switches, live.tenant, live.name, name, ruled.tool) is not None:
-                found[name] = Millis(0)
-                continue
-            until = off_until(ruled.tool, self.store.health(live.tenant, ruled.tool.depends_on), tenant, now)
-            if until is not None and not observes:
-                found[name] = until
-        return found
-
     # Below: who waits, and for what
 
     def _rides(self, live: Live, proposal: Proposal, seat: Account | None) -> bool:
@@ -245,7 +218,7 @@ class Gateway:
             return False
         if seat is None:  # a model's
             return live.loop == "flow"
-        return not proposal.is_write and not self._seats.is_wanted(seat)
+        return not self._seats.is_wanted(seat)
 
     def _landed(self, live: Live, settled: Sequence[Settlement]) -> None:
         """After the commit: the settlements are done, and one waiter for each freed seat may try again."""

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from bridle.gateway.callee import Callee
 from bridle.gateway.keys import check_template
 from bridle.gateway.labels import Labels
 from bridle.gateway.schemas import Schema
@@ -26,14 +27,10 @@ class Declared:
     tool: Tool
     takes: Schema
     returns: Schema | None
-    function: Callable[..., object] | None
-    is_async: bool
-    wants_context: bool
+    function: Callee | None
     is_typed: bool  # whether the arguments are built into the types of the signature
-    probe: Callable[..., object] | None = None  # of a write: asks the far end whether a key took effect
-    probe_is_async: bool = False
-    probe_wants_context: bool = False
-    preview: Callable[..., object] | None = None  # of a write: shows an approver what it would change
+    probe: Callee | None = None  # of a write: asks the far end whether a key took effect
+    preview: Callee | None = None  # of a write: shows an approver what it would change
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,26 +69,22 @@ class Toolbox:
         """
         if tool.name in self._declared:
             raise BridleError(f"the tool {tool.name} is declared twice; give one of them another name")
+        beside = labels or Labels()
         try:
             takes = Schema.of_parameters(function) if parameters is None and function else Schema.of(parameters or {})
             returns = Schema.of(output, returned=True) if output is not None else None
+            callees = [_callee(one) for one in (function, beside.get("probe"), beside.get("preview"))]
         except ValueError as error:
             raise BridleError(f"the tool {tool.name}: {error}") from error
         check_template(tool, takes)
-        beside = labels or Labels()
-        probe = beside.get("probe")
         declared = Declared(
             tool=replace(tool, schema=Digest(takes.digest), description=tool.description or _first_line(function)),
             takes=takes,
             returns=returns,
-            function=function,
-            is_async=_is_async(function),
-            wants_context=_wants_context(function),
+            function=callees[0],
             is_typed=parameters is None,
-            probe=probe,
-            probe_is_async=_is_async(probe),
-            probe_wants_context=_wants_context(probe),
-            preview=beside.get("preview"),
+            probe=callees[1],
+            preview=callees[2],
         )
         self._declared[tool.name] = declared
         return declared
@@ -154,14 +147,5 @@ def _first_line(function: Callable[..., object] | None) -> str:
     return (inspect.getdoc(function) or "").split("\n", 1)[0] if function else ""
 
 
-def _is_async(function: Callable[..., object] | None) -> bool:
-    return function is not None and inspect.iscoroutinefunction(_unwrapped(function))
-
-
-def _wants_context(function: Callable[..., object] | None) -> bool:
-    return function is not None and "call" in inspect.signature(function).parameters
-
-
-def _unwrapped(function: Callable[..., object]) -> Callable[..., object]:
-    inner = inspect.unwrap(function)
-    return inner if inspect.isroutine(inner) else getattr(inner, "__call__", inner)  # noqa: B004  # a callable object
+def _callee(function: Callable[..., object] | None) -> Callee | None:
+    return Callee.of(function) if function is not None else None

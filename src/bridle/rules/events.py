@@ -172,7 +172,6 @@ class ApprovalAsked:
     binding: Digest
     until: Millis
     turn: int = 0
-    preview: Digest = Digest("")
 
 
 @data

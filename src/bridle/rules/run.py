@@ -137,7 +137,9 @@ class RunState:
         return min((asked.until for asked in self.asked if asked.answer is None), default=Millis(0))
 
     def waits(self, now: Millis) -> bool:
-        """Whether nothing goes on before a person has answered, or his time is over."""
+        """Whether nothing goes on before a person answers, the loop that was suspended comes back, or time is over."""
+        if self.phase is Phase.SUSPENDED and self.loop == "attach":
+            return not self.is_late(now)
         return self.wakes_at is not None and self.wakes_at > now
 
     def is_late(self, now: Millis) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -15,6 +15,7 @@ from bridle.rules import strict_json
 from bridle.rules.call import CallKind
 from bridle.rules.checks import may_enter
 from bridle.rules.events import (
+    ApprovalAsked,
     CallAdmitted,
     CallInDoubt,
     CallResolved,
@@ -310,18 +311,21 @@ async def take_over(
 def remember(store: Store, live: Live) -> None:
     """Every call of the step the run is in, by what it was; its turn counter stands where the step began."""
     admitted: dict[CallId, CallAdmitted] = {}
+    asked: dict[CallId, Digest] = {}  # the arguments of questions: the step proposes these again, not an edit's
     shown: dict[CallId, int] = {}
     for entry in store.journal(live.run):
         match entry.event:
             case StepEntered():
                 live.turn = max((event.turn for event in admitted.values()), default=live.turn)
                 live.remembered.clear()
+            case ApprovalAsked(call=call, args=args):
+                asked[call] = args
             case CallAdmitted(call=call):
                 admitted[call] = entry.event
             case CallSettled(call=call, failure=failure):
                 event = admitted[call]
                 shown[call] = entry.event.shown
-                key = (event.kind, event.tool, memory_args(event.kind, event.args), event.ordinal)
+                key = _proposed(event, asked)
                 if failure is None:
                     _keep(store, live, key, Remembered(call, b"", shown[call]))
                 elif event.effect is Effect.WRITE and failure is FailureKind.INVALID_OUTPUT:
@@ -330,12 +334,16 @@ def remember(store: Store, live: Live) -> None:
                 about = Remembered(of, b"", entry.event.shown or shown.get(of, 0), of_run)
                 _keep(store, live, (CallKind.TOOL, tool, args, ordinal), about)
             case CallResolved(call=call, happened=True):
-                event = admitted[call]
-                key = (event.kind, event.tool, memory_args(event.kind, event.args), event.ordinal)
+                key = _proposed(admitted[call], asked)
                 live.remembered.setdefault(key, Remembered(call, b"", 0))
                 _keep(store, live, key, Remembered(call, b"", entry.event.shown))
             case _:
                 pass
+
+
+def _proposed(event: CallAdmitted, asked: Mapping[CallId, Digest]) -> MemoryKey:
+    args = asked.get(event.approval, event.args)
+    return event.kind, event.tool, memory_args(event.kind, args), event.ordinal
 
 
 def _keep(store: Store, live: Live, key: MemoryKey, about: Remembered) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from bridle.gateway.gateway import Gateway
@@ -17,6 +18,7 @@ from bridle.runs.ended import Ended
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult, read_result
 from bridle.runs.runner import Runner
+from bridle.store.base import Fenced
 
 log = logging.getLogger("bridle")
 RESTARTS = 5  # of one step; what kills its worker this often would kill the next one too
@@ -62,7 +64,7 @@ class Recovery:
         store, world = self.gateway.store, self.gateway.world
         policy = self.charter.kept(store, state.run)
         flow = self.flows.get((state.name, state.version))
-        if state.phase is Phase.SUSPENDED and state.loop == "attach" and not state.is_late(world.now()):
+        if state.loop == "attach" and state.waits(world.now()):
             return None  # its loop comes back for it with the same key
         if state.loop == "attach" or state.restarts >= RESTARTS:
             live = await journey.take_over(store, world, state.run, policy, seen=state.epoch)
@@ -93,10 +95,10 @@ class Recovery:
                     raise BridleError(
                         f"run {run} is of the flow {state.name} {state.version}, which nobody registered here"
                     )
-                task = await self.take_up(state)
-                if task is not None:
-                    return await asyncio.shield(task)
-                continue
+                with suppress(Fenced):  # another worker was faster, and it is waited for
+                    task = await self.take_up(state)
+                    if task is not None:
+                        return await asyncio.shield(task)
             await asyncio.sleep(every)
 
 

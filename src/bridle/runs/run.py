@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from bridle.gateway import offers
+from bridle.gateway.callee import Callee
 from bridle.gateway.context import CallContext
 from bridle.gateway.gateway import Gateway
 from bridle.gateway.live import Live
@@ -70,8 +72,8 @@ class Run:
         wish = ToolWish(ToolName(name), args or {})
         if perform is not None:
             wants_call = _wants_call(perform)
-            work = _performed_by(perform, dict(args or {}), wants_call=wants_call)
-            wish = ToolWish(ToolName(name), args or {}, work, sends_key=wants_call)
+            callee, given = Callee(perform, asyncio.iscoroutinefunction(perform), wants_call), dict(args or {})
+            wish = ToolWish(ToolName(name), args or {}, lambda call: callee(call, given), sends_key=wants_call)
         (outcome,) = await self.calls([wish])
         if isinstance(outcome, Observation):
             return outcome
@@ -172,19 +174,14 @@ class Run:
 
     def allowed(self, tools: tuple[ToolName, ...]) -> tuple[ToolOffer, ...]:
         """Which of these the policy allows."""
-        return self._gateway.toolbox.offers(self._live.node, tools)
+        return offers.allowed(self._gateway, self._live, tools)
 
     def offered(self, tools: tuple[ToolName, ...], *, finishing: bool = False) -> tuple[ToolOffer, ...]:
         """Which of these a model is shown: the allowed ones that are not off, and nothing expensive at the end.
 
         What is off is in `off` from then on, and in the journal with the next call.
         """
-        live = self._live
-        live.off = self._gateway.off(live, tools)
-        shown = tuple([tool for tool in tools if tool not in live.off]) if live.off else tools
-        if finishing:
-            shown = tuple(tool for tool in shown if not self._gateway.is_expensive(live, tool))
-        return self.allowed(shown)
+        return offers.offered(self._gateway, self._live, tools, finishing=finishing)
 
     @property
     def off(self) -> Mapping[ToolName, Millis]:
@@ -237,17 +234,3 @@ def _wants_call(perform: Callable[..., object]) -> bool:
     """Whether it has a parameter `call`; looked up in its code, because `inspect.signature` costs more than a call."""
     code = getattr(perform, "__code__", None)
     return code is not None and "call" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-
-
-def _performed_by(
-    perform: Callable[..., object], args: dict[str, object], *, wants_call: bool
-) -> Callable[[CallContext], Awaitable[object]]:
-    async def work(call: CallContext) -> object:
-        if wants_call:
-            args["call"] = call
-        if asyncio.iscoroutinefunction(perform):
-            return await perform(**args)
-        value = await asyncio.to_thread(perform, **args)
-        return await value if isinstance(value, Awaitable) else value
-
-    return work

@@ -9,8 +9,8 @@ from traceback import format_exception, format_exception_only
 
 from bridle.gateway.cleaning import legible
 from bridle.gateway.gateway import Gateway
+from bridle.gateway.leftovers import resolve_leftovers
 from bridle.gateway.live import Live
-from bridle.gateway.recovery import recover
 from bridle.gateway.together import first_of
 from bridle.rules.checks import out_of_time
 from bridle.rules.failure import BridleError, ControlUnavailable
@@ -122,12 +122,12 @@ class Runner:
         """The end of a run whose loop is gone: its writes are looked after, and nothing else is."""
         if live.state.in_doubt:
             with suppress(Exception):  # whatever it was, the run has its end
-                await recover(self._gateway, live)
+                await resolve_leftovers(self._gateway, live)
         return await self.close(live, Ended(note))
 
     async def _recover(self, live: Live) -> None:
         """The writes of a process that died; the step is given what came of them, as of its other calls."""
-        await recover(self._gateway, live)
+        await resolve_leftovers(self._gateway, live)
         remember(self._gateway.store, live)
         if live.state.phase is not Phase.OPEN:
             raise Stop(live.state.stop or live.state.halt or OK)

@@ -20,7 +20,7 @@ class House(Door, Protocol):
     toolbox: Toolbox
 
 
-async def recover(house: House, live: Live) -> None:
+async def resolve_leftovers(house: House, live: Live) -> None:
     """Find out about every write of the run that is in doubt and that no person was asked about yet.
 
     What came of it stands in the journal: whoever resumes the run has to read it from there.
