@@ -15,6 +15,7 @@ from bridle.rules.failure import BridleError
 from bridle.rules.names import CallId, Digest, Millis, RunId
 from bridle.rules.run import RunState
 from bridle.rules.strict_json import BadJson, Json
+from bridle.runs import clocks
 from bridle.store.base import Store, Transaction, UnknownRun
 
 ALONE = "local"  # who asks where nobody says who he is: one person at his own machine, who may answer himself
@@ -86,6 +87,7 @@ class Approvals:
             raise BadAnswer("an edit comes with its arguments, and nothing else does")
         question = self.question(approval)
         kept = self._kept(run, call)
+        await clocks.kept(self._store, self._world, self._store.recorded(run).state)
 
         def answered(tx: Transaction) -> None:
             recorded, now = tx.recorded(run), self._world.now()
@@ -128,7 +130,7 @@ class Approvals:
             tenant=state.tenant,
             by=state.by,
             asked_at=asked.asked_at,
-            until=asked.until,
+            until=clocks.until_when(state, asked, clocks.turns_of(self._store.switches), self._world.now()),
         )
 
 

@@ -12,7 +12,7 @@ from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.names import RunId
 from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopNote, StopReason
-from bridle.runs import journey
+from bridle.runs import clocks, journey
 from bridle.runs.charter import Charter
 from bridle.runs.ended import Ended
 from bridle.runs.flow import Flow
@@ -62,10 +62,11 @@ class Recovery:
         Raises Fenced when another worker was faster, and BridleError when its policy or its state is gone.
         """
         store, world = self.gateway.store, self.gateway.world
+        state = await clocks.kept(store, world, state)
+        if state.waits(world.now()):  # the clock of a question stood still, or its loop comes back with the same key
+            return None
         policy = self.charter.kept(store, state.run)
         flow = self.flows.get((state.name, state.version))
-        if state.loop == "attach" and state.waits(world.now()):
-            return None  # its loop comes back for it with the same key
         if state.loop == "attach" or state.restarts >= RESTARTS:
             live = await journey.take_over(store, world, state.run, policy, seen=state.epoch)
             await self.runner.end_lost(live, _lost(state))
