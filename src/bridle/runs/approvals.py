@@ -77,8 +77,11 @@ class Approvals:
 
     async def answer(
         self, approval: str, answer: str, by: str, *, said: str = "", arguments: Mapping[str, object] | None = None
-    ) -> None:
-        """Approve, edit (with `arguments`), reject or respond (with `said`). Raises BadAnswer and writes nothing."""
+    ) -> str:
+        """Approve, edit (with `arguments`), reject or respond (with `said`). Raises BadAnswer and writes nothing.
+
+        Returns the head of the run's chain with this answer in it, as hex: the receipt of who answered.
+        """
         run, call = _named(approval)
         meant = _meant(answer)
         if meant in (Answer.REJECT, Answer.RESPOND) and not said.strip():
@@ -89,7 +92,7 @@ class Approvals:
         kept = self._kept(run, call)
         await clocks.kept(self._store, self._world, self._store.recorded(run).state)
 
-        def answered(tx: Transaction) -> None:
+        def answered(tx: Transaction) -> str:
             recorded, now = tx.recorded(run), self._world.now()
             state = recorded.state
             asked = _open(state, call)
@@ -106,8 +109,9 @@ class Approvals:
             tx.append(run, state.epoch, [ApprovalDecided(now, call, meant, by, said, binding)])
             if body:
                 tx.keep(run, f"{call}.edited", body)
+            return tx.recorded(run).head.hex()
 
-        await self._store.transact(answered)
+        return await self._store.transact(answered)
 
     def _kept(self, run: RunId, call: CallId) -> dict[str, Json]:
         kept = self._store.payload(run, f"{call}.question")
