@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from bridle.rules.budget import Account, Balance
-from bridle.rules.effect import Intent
+from bridle.rules.effect import Intent, erased_key
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.health import WELL, Health
 from bridle.rules.house import Matter, Note
@@ -245,7 +245,8 @@ class SqliteStore:
 
     def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
         """The write under a key."""
-        row = self._write.execute(SQL["select_intent"], (tenant, tool, key)).fetchone()
+        keys = (key, erased_key(tenant, tool, key))
+        row = self._write.execute(SQL["select_intent"], (tenant, tool, *keys)).fetchone()
         return codec.decode_intent(row) if row is not None else None
 
     def load_unresolved(self, run: RunId) -> list[Intent]:
