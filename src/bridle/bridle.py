@@ -305,6 +305,8 @@ class Bridle(BlockingTwins, KillSwitch):
             key_or_fresh = key or self._world.fresh(16).hex()  # a foreign loop is never joined by chance
             opening = self._charter.opening(RunRequest("attach", agent, "", tenant, by, key_or_fresh, task.encode()))
             found = await taken_or_opened(self.store, self._world, self._charter, opening)
+            if found.state.in_doubt:
+                await self.runner.find_out(found)
             self._present(found)
             return found, Run(found, self.gateway, self._desk)
 

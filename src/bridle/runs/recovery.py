@@ -69,7 +69,7 @@ class Recovery:
         flow = self.flows.get((state.name, state.version))
         if state.loop == "attach" or state.restarts >= RESTARTS:
             live = await journey.take_over(store, world, state.run, policy, seen=state.epoch)
-            await self.runner.end_lost(live, _lost(state))
+            await self.runner.close(live, Ended(_lost(state)))
             return None
         if flow is None:  # left to a worker that has it; the seats that it holds are not
             if state.open_calls and world.now() - state.last_at >= STRANGE:
