@@ -4,7 +4,7 @@ import random
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -61,8 +61,7 @@ def work_of(run: str, calls: int, stop: bool) -> Callable[[Transaction], None]:
         begin(tx, run)
         for number in range(1, calls + 1):
             body = f'{{"doc":"{run} {number}"}}'.encode()
-            call = admitted(f"c{number}", turn=number)
-            call.args = keyed(SALT, body)  # type: ignore[misc]  # data is frozen for the type checker alone
+            call = replace(admitted(f"c{number}", turn=number), args=keyed(SALT, body))
             tx.append(RunId(run), 1, [call])
             tx.keep(RunId(run), f"c{number}.args", body)
             tx.append(RunId(run), 1, [settled(f"c{number}", size=number)])

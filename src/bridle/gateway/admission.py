@@ -15,7 +15,7 @@ from bridle.rules.data import data
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
 from bridle.rules.effect import meant
 from bridle.rules.events import ApprovalAsked, CallAdmitted, CallRefused, CallReused, RunHalted, ToolsWithheld
-from bridle.rules.health import TENANT, Health, Rung
+from bridle.rules.health import TENANT, WELL, Health, Rung
 from bridle.rules.ladder import nearly_used, reusable_for
 from bridle.rules.names import CallId, Digest, Effect, Millis, ToolName
 from bridle.rules.policy import Enforcement, Level
@@ -135,10 +135,10 @@ class Admission:
 
     def _move_tenant(self, tx: Transaction, party: Party, seen: Snapshot) -> None:
         """Where the tenant stands on the ladder is written down when it changes."""
-        tenant, better = tx.health(party.tenant, TENANT), seen.tenant
-        if (better is not tenant or better.told) and seen.run.phase is Phase.OPEN:
-            moved(tx, party, TENANT, tenant, better, self.now)
-        self.live.is_strained = better.rung(self.now) >= Rung.READS_ONLY
+        better = seen.tenant
+        if better is not WELL and seen.run.phase is Phase.OPEN:
+            moved(tx, party, TENANT, tx.health(party.tenant, TENANT), better, self.now)
+        self.live.is_strained = better is not WELL and better.rung(self.now) >= Rung.READS_ONLY
 
     def _twin(
         self, proposal: Proposal, this_turn: dict[tuple[ToolName, Digest], CallId], health: Health

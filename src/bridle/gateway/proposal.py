@@ -202,9 +202,8 @@ def _first_error(schema: Schema, arguments: dict[str, Json]) -> str:
 
 
 def _tool_hold(tool: ToolName, ruled: Ruled | None, *, is_step: bool) -> Amounts:
-    hold: dict[Unit, int] = {TOOL_CALLS: 1, tool_unit(tool): 1, IN_FLIGHT: 1}
-    if is_step:
-        hold[STEPS] = 1
+    hold: dict[Unit, int] = {STEPS: 1} if is_step else {}
+    hold |= {TOOL_CALLS: 1, tool_unit(tool): 1, IN_FLIGHT: 1}
     if ruled is not None:
         if ruled.tool.cost:
             hold[USD_NANO] = ruled.tool.cost
@@ -215,10 +214,9 @@ def _tool_hold(tool: ToolName, ruled: Ruled | None, *, is_step: bool) -> Amounts
 
 def _propose_model(wish: ModelWish, live: Live) -> Proposal:
     request = wish.request
-    hold: dict[Unit, int] = {MODEL_CALLS: 1, STEPS: 1}
+    hold: dict[Unit, int] = {STEPS: 1, MODEL_CALLS: 1}
     if wish.ceiling is not None:
-        tokens_in, tokens_out, money = wish.ceiling
-        hold[TOKENS_IN], hold[TOKENS_OUT] = tokens_in, tokens_out
+        hold[TOKENS_IN], hold[TOKENS_OUT], money = wish.ceiling
         if money:
             hold[USD_NANO] = money
     tool = ToolName(request.model)

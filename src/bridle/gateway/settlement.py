@@ -111,7 +111,7 @@ def settle(tx: Transaction, party: Party, settlement: Settlement) -> RunState:
         health = tx.health(party.tenant, settlement.dependency)
         took = Millis(ending.at - opened.at)
         better = health.answered(ending.at, failure, settlement.retry_after, took)
-        state = moved(tx, party, settlement.dependency, health, better, ending.at)
+        state = moved(tx, party, settlement.dependency, health, better, ending.at) or state
     if opened.effect is Effect.WRITE:
         state = intent_ended(tx, party.epoch, state, ending, settlement.happened)
     return _halted_by(tx, party, opened, ending, state)
@@ -119,15 +119,15 @@ def settle(tx: Transaction, party: Party, settlement: Settlement) -> RunState:
 
 def moved(
     tx: Transaction, party: Party, dependency: str, health: Health, better: Health, at: Millis
-) -> RunState:  # fmt: skip
+) -> RunState | None:  # fmt: skip
     """Write the health of a dependency; the run that moves it on the degrade ladder tells so in its journal."""
-    rung = better.rung(at)
+    state, rung = None, better.rung(at)
     if rung is not better.told:
-        tx.append(party.run, party.epoch, [LadderMoved(at, dependency, better.told, rung, better.until(at))])
+        state = tx.append(party.run, party.epoch, [LadderMoved(at, dependency, better.told, rung, better.until(at))])
         better = replace(better, told=rung)
     if better is not health:
         tx.set_health(party.tenant, dependency, better)
-    return tx.state(party.run)
+    return state
 
 
 def _give_back(tx: Transaction, party: Party, opened: OpenCall, settlement: Settlement) -> None:

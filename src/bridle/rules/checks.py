@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import field
+from types import MappingProxyType
 
 from bridle.rules.approval import REMEMBERED, Consent, consented
 from bridle.rules.budget import Account, Balance, first_short, until
@@ -28,13 +29,11 @@ from bridle.rules.names import (
     show_usd,
     tool_unit,
 )
-from bridle.rules.policy import Level, Limits, LimitsPatch, Policy
+from bridle.rules.policy import Level, Limits, LimitsPatch, Policy, four_fifths
 from bridle.rules.run import RETRIES_OF_A_RUN, Phase, RunState
 from bridle.rules.stop import STOPS, Detail, Precedence, StopReason
 from bridle.rules.switch import Switch, against_call, against_run
 from bridle.rules.tool import Tool
-
-WRAPS_UP_AT = (4, 5)  # of any limit: from here on a run is told to finish
 
 
 @data
@@ -209,12 +208,12 @@ def budget(call: Call, seen: Snapshot) -> Objection | None:
 
 
 _NOTHING: Amounts = {}
-_LIMITED = (
-    (STEPS, "max_steps", StopReason.MAX_STEPS),
-    (MODEL_CALLS, "max_model_calls", StopReason.MAX_MODEL_CALLS),
-    (TOOL_CALLS, "max_tool_calls", StopReason.MAX_TOOL_CALLS),
-    (USD_NANO, "max_usd", StopReason.MAX_USD),
-)
+_LIMITED: Mapping[Unit, tuple[str, StopReason]] = MappingProxyType({
+    STEPS: ("max_steps", StopReason.MAX_STEPS),
+    MODEL_CALLS: ("max_model_calls", StopReason.MAX_MODEL_CALLS),
+    TOOL_CALLS: ("max_tool_calls", StopReason.MAX_TOOL_CALLS),
+    USD_NANO: ("max_usd", StopReason.MAX_USD),
+})  # fmt: skip
 
 
 def _over(
@@ -222,14 +221,15 @@ def _over(
 ) -> tuple[StopReason, Detail] | None:
     """The first limit that a worst case does not fit into, beside what was used, held and reserved since `before`."""
     used, held = run.used, run.held
-    for unit, name, reason in _LIMITED:
-        if unit in hold and name in limits:
-            committed = used.get(unit, 0) + held.get(unit, 0) + reserve.get(unit, 0) - before.get(unit, 0)
-            if committed + hold[unit] > limits[name]:
-                return reason, _shown(unit, limits[name], committed, hold[unit])
-    wanted = hold.get(TOKENS_IN, 0) + hold.get(TOKENS_OUT, 0)
-    if wanted and "max_tokens" in limits:
-        committed = _tokens(used) + _tokens(held) + _tokens(reserve) - _tokens(before)
+    for unit, wanted in hold.items():
+        if unit in _LIMITED:
+            name, reason = _LIMITED[unit]
+            if name in limits:
+                committed = used.get(unit, 0) + held.get(unit, 0) + reserve.get(unit, 0) - before.get(unit, 0)
+                if committed + wanted > limits[name]:
+                    return reason, _shown(unit, limits[name], committed, wanted)
+    if (TOKENS_IN in hold or TOKENS_OUT in hold) and "max_tokens" in limits:
+        committed, wanted = _tokens(used) + _tokens(held) + _tokens(reserve) - _tokens(before), _tokens(hold)
         if committed + wanted > limits["max_tokens"]:
             return StopReason.MAX_TOKENS, {"limit": limits["max_tokens"], "used": committed, "wanted": wanted}
     return None
@@ -342,15 +342,14 @@ def _strength(objection: Objection) -> tuple[int, int]:
 
 def wraps_up(run: RunState, limits: Limits, now: Millis) -> bool:
     """Whether 80 % of any limit of the run is used or held."""
-    part, whole = WRAPS_UP_AT
     used, held = run.used, run.held
-    for unit, name, _ in _LIMITED:
-        if (used.get(unit, 0) + held.get(unit, 0)) * whole >= getattr(limits, name) * part:
+    for unit, mark in limits.marks:
+        if used.get(unit, 0) + held.get(unit, 0) >= mark:
             return True
-    tokens = _tokens(used) + _tokens(held)
+    if _tokens(used) + _tokens(held) >= four_fifths(limits.max_tokens):
+        return True
     given = limits.max_seconds * 1_000
-    lasted = given - (run.deadline - now)  # what it was away does not count
-    return tokens * whole >= limits.max_tokens * part or lasted * whole >= given * part
+    return given - (run.deadline - now) >= four_fifths(given)  # what it was away does not count
 
 
 def may_enter(run: RunState, limits: Limits, now: Millis, switches: tuple[Switch, ...] = ()) -> Halt | None:

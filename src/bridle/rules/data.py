@@ -1,16 +1,31 @@
-"""Frozen for the type checker, free at run time: what is made several times in a call."""
+"""Data that never changes: decisions, events, balances, messages; dozens are made in every call."""
 
-from dataclasses import dataclass, field
-from typing import TypeVar, dataclass_transform
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field
+from typing import TypeVar, cast, dataclass_transform
+
+import msgspec
 
 T = TypeVar("T")
+_FIELDS = "__dataclass_fields__"
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def data(kind: type[T]) -> type[T]:
-    """A dataclass with slots that mypy treats as frozen.
+    """What `@dataclass(frozen=True, slots=True)` makes, made by msgspec: as frozen, and made in half of the time.
 
-    `frozen=True` sets each field through `object.__setattr__`, which made a twelfth of the time of a call; mypy
-    --strict forbids the same assignments and costs nothing. See docs/decisions/frozen_by_the_checker.md.
+    `dataclasses.replace`, `fields` and `asdict` take it. msgspec encodes it as an array of its fields, in their order.
+    See docs/decisions/data_is_structs.md.
     """
-    return dataclass(slots=True, unsafe_hash=True)(kind)
+    declared: Mapping[str, Field[object]] = vars(dataclass(init=False, repr=False, eq=False)(kind))[_FIELDS]
+    own = {name: value for name, value in vars(kind).items() if name not in {*declared, "__dict__", "__weakref__"}}
+    slots = [_slot(one) for one in declared.values()]
+    made = msgspec.defstruct(kind.__name__, slots, namespace=own, module=kind.__module__, frozen=True, array_like=True)
+    return cast("type[T]", made)
+
+
+def _slot(one: "Field[object]") -> tuple[str, type, object]:
+    kind = cast("type", one.type)
+    if one.default_factory is not MISSING:
+        return one.name, kind, msgspec.field(default_factory=one.default_factory)
+    return one.name, kind, msgspec.field(default=one.default) if one.default is not MISSING else msgspec.NODEFAULT

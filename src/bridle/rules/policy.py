@@ -8,7 +8,10 @@ from enum import StrEnum
 from functools import cached_property
 
 from bridle.rules.names import (
+    MODEL_CALLS,
     NANOS_PER_USD,
+    STEPS,
+    TOOL_CALLS,
     USD_NANO,
     Confidentiality,
     Digest,
@@ -60,6 +63,11 @@ class Enforcement(StrEnum):
     OBSERVE = "observe"
 
 
+def four_fifths(limit: int) -> int:
+    """The least whole number that is 80 % of a limit: from there on a run is told to finish."""
+    return -(-4 * limit // 5)
+
+
 @dataclass(frozen=True)
 class Limits:
     """The hard limits of one run, or of one node in it. Every field is a whole number greater than 0."""
@@ -74,6 +82,17 @@ class Limits:
     def narrowed(self, to: "LimitsPatch") -> "Limits":
         """The smaller of each pair."""
         return replace(self, **{name: min(getattr(self, name), value) for name, value in to.items()})
+
+    @cached_property
+    def marks(self) -> tuple[tuple[Unit, int], ...]:
+        """How much of what is counted in calls, steps and dollars is so much that a run is told to finish."""
+        counted = {
+            STEPS: "max_steps",
+            MODEL_CALLS: "max_model_calls",
+            TOOL_CALLS: "max_tool_calls",
+            USD_NANO: "max_usd",
+        }
+        return tuple((unit, four_fifths(getattr(self, name))) for unit, name in counted.items())
 
     @cached_property
     def by_name(self) -> "LimitsPatch":

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
 
+from bridle.rules.data import data
 from bridle.rules.names import show_time
 
 Detail = Mapping[str, str | int]
@@ -259,7 +260,7 @@ class _Blanks(dict[str, str]):
         return "?"
 
 
-@dataclass(frozen=True, slots=True)
+@data
 class StopNote:
     """One stop: the reason with its detail (limit, used, tool, rule, level, until, ...)."""
 

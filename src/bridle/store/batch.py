@@ -112,11 +112,13 @@ def save_shared(db: sqlite3.Connection, shared: "Work | Batch") -> None:
 
 def endings(written: Iterable[Stored]) -> list[Note]:
     """Of the runs of a transaction, the heads of those that have ended, for the house."""
-    return [
-        house.run_note(Matter.RUN_ENDED, stored.state.last_at, stored.state.run, Head(stored.state.seq, stored.head))
-        for stored in written
-        if stored.state.phase is Phase.STOPPED
-    ]
+    return [ending(stored) for stored in written if stored.state.phase is Phase.STOPPED]
+
+
+def ending(stored: Stored) -> Note:
+    """The head of a run that has ended, for the house."""
+    state = stored.state
+    return house.run_note(Matter.RUN_ENDED, state.last_at, state.run, Head(state.seq, stored.head))
 
 
 def drop_oldest(cache: dict[K, V], bound: int) -> None:

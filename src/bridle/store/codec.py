@@ -45,15 +45,14 @@ def _enums(kind: type) -> tuple[tuple[int, type[Enum]], ...]:
     return tuple(found)
 
 
-_VALUES = {kind: attrgetter(*(item.name for item in fields(kind))) for kind in CLASSES.values()}
+_STARTS = {kind: f'["{kind.__name__}",'.encode() for kind in CLASSES.values()}
 _ENUMS = {kind: _enums(kind) for kind in CLASSES.values()}
 _ALSO = {kind: place for kind in CLASSES.values() for place, item in enumerate(fields(kind)) if item.name == "also"}
 
 
 def encode(event: events.Event) -> bytes:
     """One event as a JSON array: the name of its class, then its fields in their order. New fields come last."""
-    kind = type(event)
-    return _encode((kind.__name__, *_VALUES[kind](event)))
+    return _STARTS[type(event)] + _encode(event)[1:]
 
 
 def decode(body: bytes) -> events.Event:
@@ -78,17 +77,11 @@ _PLAIN = tuple(
 )
 _TUPLES = ("refused_tools", "missing", "withheld")
 _plain_values = attrgetter(*_PLAIN)
-_open_values = attrgetter(*(item.name for item in fields(OpenCall)))
-_asked_values = attrgetter(*(item.name for item in fields(Asked)))
-_progress_values = attrgetter(*(item.name for item in fields(Progress)))
 
 
 def encode_state(state: RunState) -> bytes:
     """A run's state as one JSON array: plain fields in their order, then the four nested ones."""
-    opened = {call: _open_values(one) for call, one in state.open_calls.items()}
-    halt, stop = ((note.reason, dict(note.detail)) if note else None for note in (state.halt, state.stop))
-    asked = [_asked_values(one) for one in state.asked]
-    return _encode((_plain_values(state), opened, [_progress_values(p) for p in state.recent], halt, stop, asked))
+    return _encode((_plain_values(state), state.open_calls, state.recent, state.halt, state.stop, state.asked))
 
 
 def decode_state(body: bytes) -> RunState:
@@ -122,13 +115,12 @@ def _asked(row: list[object]) -> Asked:
     return Asked(call, tool, binding, asked_at, until, answered, by, said, edited, *effect, *more[1:])  # type: ignore[arg-type]  # as above
 
 
-_health_values = attrgetter(*(item.name for item in fields(Health)))
 _RUNGS = tuple(place for place, enum in _enums(Health) if enum is Rung)
 
 
 def encode_health(health: Health) -> bytes:
     """Health as a JSON array. New fields come last."""
-    return _encode(_health_values(health))
+    return _encode(health)
 
 
 def decode_health(body: bytes) -> Health:

@@ -16,7 +16,7 @@ from bridle.rules.run import Phase, RunState
 from bridle.rules.switch import Switch
 from bridle.store import codec, erasure, house
 from bridle.store.base import Entry, Erasure, Grounds, Recorded, RunKey, RunLine, Transaction, UnknownRun
-from bridle.store.batch import endings
+from bridle.store.batch import ending
 from bridle.store.chain import HOUSE, Head, root
 from bridle.store.opening import in_memory
 from bridle.store.switches import SwitchBook
@@ -99,6 +99,7 @@ class MemoryStore:
             self._runs[run] = stored if stored.key is None else self._numbered(stored, stored.key)
             if stored.state.phase is Phase.STOPPED:
                 self._open.pop(run, None)
+                work.notes.append(ending(stored))
         for line in work.lines:
             self._lines.setdefault(line[0], []).append(line)
         self._accounts.update(work.accounts)
@@ -109,7 +110,8 @@ class MemoryStore:
                 work.notes.append(Note(at, Matter.POLICY_KEPT, digest))
         if work.intents:
             self._claim(work.intents)
-        self._note([*work.notes, *endings(work.runs.values())])
+        if work.notes:
+            self._note(work.notes)
         return result
 
     def _claim(self, intents: dict[IntentKey, Intent]) -> None:
