@@ -107,6 +107,7 @@ class RunState:
     has_read_private: bool = False
     missing: tuple[ToolName, ...] = ()  # was not available, and no later call of it came to something
     withheld: tuple[ToolName, ...] = ()  # is not offered to the model now
+    away: Millis = Millis(0)  # how long nobody worked on it
     halt: StopNote | None = None
     stop: StopNote | None = None
 
@@ -133,6 +134,18 @@ class RunState:
         if self.phase is not Phase.SUSPENDED:
             return None
         return min((asked.until for asked in self.asked if asked.answer is None), default=Millis(0))
+
+    def waits(self, now: Millis) -> bool:
+        """Whether nothing goes on before a person answers, the loop that was suspended comes back, or time is over."""
+        if self.phase is Phase.SUSPENDED and self.loop == "attach":
+            return not self.is_late(now)
+        return self.wakes_at is not None and self.wakes_at > now
+
+    def active(self, now: Millis) -> Millis:
+        """How long the run has worked by `now`: what it waited for a person, or for a worker, does not count."""
+        if self.phase in (Phase.SUSPENDED, Phase.STOPPED):
+            now = self.suspended_at if self.phase is Phase.SUSPENDED else self.last_at
+        return Millis(max(now, self.started_at + self.away) - self.started_at - self.away)
 
     def is_late(self, now: Millis) -> bool:
         """Whether every question of the run has expired."""
