@@ -27,16 +27,18 @@ from bridle.rules.stop import StopNote, StopReason
 from bridle.runs import journey
 from bridle.runs import state as states
 from bridle.runs.approvals import Approvals
-from bridle.runs.attach import Attachment
+from bridle.runs.attach import Attachment, taken_or_opened
 from bridle.runs.blocking import BlockingTwins
 from bridle.runs.charter import Charter, RunRequest
+from bridle.runs.doubts import Doubts, WriteInDoubt
 from bridle.runs.ended import Ended
 from bridle.runs.flow import Flow
+from bridle.runs.following import followed
 from bridle.runs.recovery import Recovery
 from bridle.runs.result import RunResult, not_started, read_result, spent_by
 from bridle.runs.run import Run
 from bridle.runs.runner import Runner
-from bridle.runs.signals import NotStarted, RunIsOpen
+from bridle.runs.signals import NotStarted
 from bridle.runs.sweeper import sweep
 from bridle.runs.switchboard import KillSwitch, Switchboard
 from bridle.store.base import Fenced, Store
@@ -271,7 +273,7 @@ class Bridle(BlockingTwins, KillSwitch):
         async with self._resuming:
             task = self._working.get(earlier.run)
             state = self.store.recorded(earlier.run).state
-            is_due = state.stop is None and (state.wakes_at or 0) <= self._world.now()
+            is_due = state.stop is None and not state.waits(self._world.now())
             is_lost = is_due and self.store.driver(earlier.run) in ("", self.store.worker)
             if task is None and is_lost:
                 with suppress(Fenced):  # another worker was faster, and it is waited for
@@ -302,14 +304,9 @@ class Bridle(BlockingTwins, KillSwitch):
             await self.open()
             key_or_fresh = key or self._world.fresh(16).hex()  # a foreign loop is never joined by chance
             opening = self._charter.opening(RunRequest("attach", agent, "", tenant, by, key_or_fresh, task.encode()))
-            found = await journey.open_run(self.store, self._world, opening, None)
-            if isinstance(found, RunState) and found.phase is Phase.SUSPENDED:
-                policy = self._charter.kept(self.store, found.run)
-                found = await journey.take_over(self.store, self._world, found.run, policy, seen=found.epoch)
-            if isinstance(found, RunState):
-                if found.phase is not Phase.STOPPED:
-                    raise RunIsOpen(found.run)
-                raise BridleError(f"run {found.run} had this key and has ended; its result is b.result({found.run!r})")
+            found = await taken_or_opened(self.store, self._world, self._charter, opening)
+            if found.state.in_doubt:
+                await self.runner.find_out(found)
             self._present(found)
             return found, Run(found, self.gateway, self._desk)
 
@@ -326,6 +323,17 @@ class Bridle(BlockingTwins, KillSwitch):
     def approvals(self) -> Approvals:
         """What waits for a person, and where he answers."""
         return Approvals(self.store, self._world)
+
+    def doubts(self) -> list[WriteInDoubt]:
+        """The writes that were sent, and of which nobody knows whether they took effect; the oldest first."""
+        return Doubts(self.store, self._world).pending()
+
+    async def resolve(self, write: str, *, happened: bool, by: str, because: str) -> bool:
+        """Say what became of a write in doubt, "run/call". False when the very same was said before.
+
+        Raises NotInDoubt, also when the opposite was said before, and UnknownRun.
+        """
+        return await Doubts(self.store, self._world).resolve(write, happened=happened, by=by, because=because)
 
     # Looking and stopping
 
@@ -361,16 +369,12 @@ class Bridle(BlockingTwins, KillSwitch):
                     raise ControlUnavailable(text) from None
         return read_result(self.store, run)
 
-    async def events(self, run_id: str, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
-        """The journal of a run as it grows, with sequence numbers; ends after the terminal event. Raises UnknownRun."""
-        run, seen = RunId(run_id), after
-        while True:  # ends: every run ends
-            for entry in self.store.journal(run, seen):
-                seen = entry.seq
-                yield entry.seq, entry.event
-            if self.store.recorded(run).state.phase is Phase.STOPPED:
-                return
-            await asyncio.sleep(0.05)
+    def events(self, run_id: str, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
+        """The journal of a run as it grows, with sequence numbers, until the run has ended or waits for a person.
+
+        Once he has answered, `after` the last number goes on. Raises UnknownRun.
+        """
+        return followed(self.store, self._world, RunId(run_id), after)
 
     def awaiting(self, run_id: str) -> list[tuple[str, int]]:
         """What a run of this process waits for now: names, and since when in Unix milliseconds."""

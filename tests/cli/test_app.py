@@ -2,8 +2,10 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ COMMANDS = (
     "schema",
     "run",
     "runs",
+    "top",
     "show",
     "approvals",
     "approve",
@@ -39,7 +42,7 @@ def imported(code: str, folder: Path) -> set[str]:
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("tokens", [["--help"], ["--version"], ["runs"], ["show"], ["cancel", "last"]])
+@pytest.mark.parametrize("tokens", [["--help"], ["--version"], ["runs"], ["top"], ["show"], ["cancel", "last"]])
 def test_what_must_be_quick_imports_nothing_heavy(tokens: list[str], here: Path) -> None:
     House(here / ".bridle" / "bridle.db").run(busy())
     assert imported(f"from bridle.cli.app import started\nassert started({tokens!r}) == 0", here) == set()
@@ -114,3 +117,21 @@ def test_a_stream_that_knows_only_ascii_gets_escapes(here: Path) -> None:
     done = program("show", "--store", "s.db", folder=here, PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert "\\u241b[31mred" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ("runs",), ("top",), ("show",), ("approvals",), ("approve", "last"), ("doubts",), ("kill", "--list"),
+        ("kill", "--because", "x"), ("unkill", "--because", "x"), ("audit", "verify"), ("audit", "head"), ("doctor",),
+        ("resolve", "last", "happened", "--because", "x"), ("audit", "erase", "last"), ("cancel", "last"),
+    ],
+)  # fmt: skip
+def test_a_store_of_an_older_bridle_is_a_sentence(bridle: Bridled, here: Path, tokens: tuple[str, ...]) -> None:
+    House(here / "s.db").run(busy())
+    with closing(sqlite3.connect(here / "s.db")) as db:
+        db.executescript("DROP TABLE switch_changes; DROP TABLE intents; DROP TABLE house; PRAGMA user_version = 3;")
+    done = bridle(*tokens, "--store", "s.db")
+    assert done.code in (1, 2)
+    assert "s.db: written by an older bridle (schema 3, this one reads 6)" in done.out + done.err
+    assert "no such table" not in done.out + done.err

@@ -165,12 +165,16 @@ def test_an_answer_is_shown_with_what_it_is_about_and_with_who_goes_on(bridle: B
     done = bridle("approve", asked, "--by", "bob", "--store", "s.db")
     assert (done.code, done.err) == (0, "")
     assert '  text: "x"\n' in done.out
-    assert done.out.endswith(
+    told, _, receipt = done.out.rpartition("  receipt: ")
+    assert told.endswith(
         f"{asked}: bob said approve\n  No worker lives. The same request goes on with it, or the next start of a "
         f"process that has the flow noting 1. `bridle show {asked[:-3]} --store s.db` tells.\n"
     )
+    assert bridle("audit", "head", asked[:-3], "--store", "s.db").out.split()[-1] == receipt.strip()
     assert "waiting  a worker" in bridle("runs", "--store", "s.db").out
     assert "approved" not in bridle("approvals", "--store", "s.db").out
+    bridle("cancel", asked[:-3], "--store", "s.db")
+    assert bridle("audit", "verify", "--head", receipt.strip(), "--store", "s.db").code == 0, "a receipt lasts"
 
 
 def test_an_edit_shows_what_it_changes(bridle: Bridled, here: Path, asked: str) -> None:

@@ -170,7 +170,7 @@ def test_runs_are_erased_by_their_age(bridle: Bridled, house: House, monkeypatch
         ((), "name a run, or --older-than with an age as in 30d; one of the two"),
         (("last", "--older-than", "30d"), "one of the two"),
         (("last", "--tenant", "acme"), "--tenant goes with --older-than"),
-        (("--older-than", "soon"), "--older-than soon: write a number of days, hours or minutes"),
+        (("--older-than", "soon"), "--older-than soon: write a number of days, hours, minutes or seconds"),
         (("--older-than", "0d"), "--older-than 0d: write a number"),
         (("nobody",), "there is no run nobody in s.db"),
     ],

@@ -71,6 +71,9 @@ def test_of_several_doubts_one_is_named(bridle: Bridled, here: Path) -> None:
     assert json.loads(done.out) == {"run_id": run, "call": "c2", "happened": True, "was_in_doubt": True}
     left = json.loads(bridle("doubts", "--json", "--store", "s.db").out)["doubts"]
     assert [doubt["id"] for doubt in left] == [f"{run}/c1"]
+    House(here / "s.db", clock=Clock(given=100)).run(busy())
+    newest = bridle("resolve", "last", "did-not", "--because", "x", "--store", "s.db")
+    assert newest.out.startswith(f"{run}/c1 took no effect"), "of the writes in doubt, not of the runs"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,8 @@ def test_of_several_doubts_one_is_named(bridle: Bridled, here: Path) -> None:
         (("nobody/c1", "happened", "--because", "x"), "there is no run nobody in s.db"),
         (("last/c99", "happened", "--because", "x"), "sent no call c99; `bridle doubts` lists"),
         (("last/c1", "happened", "--because", "x"), "is not in doubt; `bridle show"),
-        (("last", "happened", "--because", "x"), "nothing of r-1m7xpe60000000001 is in doubt"),
+        (("last", "happened", "--because", "x"), "nothing is in doubt in s.db"),
+        (("r-1m7", "happened", "--because", "x"), "nothing of r-1m7xpe60000000001 is in doubt"),
         (("last/c1", "happened"), "a resolution has a reason: --because"),
         (("last/c1", "happened", "--because", "  "), "a resolution has a reason: --because"),
         (("last/c1", "perhaps", "--because", "x"), "happened"),

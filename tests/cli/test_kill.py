@@ -238,6 +238,29 @@ def test_a_store_whose_writer_is_stopped_is_a_sentence_that_names_the_last_resor
     assert (done.code, done.err) == (1, f"bridle: {why} Nothing was turned. {resort(here)}\n")
 
 
+def test_what_cannot_be_looked_at_afterwards_takes_no_switch_back(
+    bridle: Bridled, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr("bridle.store.switches.SwitchBook.aftermath", broken)
+    done = bridle("kill", "writes", *WHY, "--store", "s.db")
+    assert done.err.startswith("bridle: s.db: disk I/O error. Change 1 holds; who has seen it is not known.")
+    assert done.code == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault_of_the_store(
+    bridle: Bridled, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object, **__: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("bridle.cli.kill._listed", closed)
+    monkeypatch.setattr("bridle.cli.app._unread", lambda: 0)
+    assert bridle("kill", "--list", "--store", "s.db").code == 0
+
+
 def test_a_worker_that_does_not_answer_is_named_and_one_that_died_is_not_waited_for(
     bridle: Bridled, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

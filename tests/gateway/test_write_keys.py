@@ -2,22 +2,20 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 
 from bridle.bridle import Bridle
 from bridle.gateway.context import CallContext
-from bridle.gateway.intents import Finding
 from bridle.gateway.labels import Labels
 from bridle.gateway.outcome import Observation
-from bridle.gateway.resolution import NotInDoubt, resolve
 from bridle.rules.events import CallReused
 from bridle.rules.failure import BridleError
 from bridle.rules.fold import fold
-from bridle.rules.names import CallId, Millis, TenantId, ToolName
+from bridle.rules.names import TenantId, ToolName
 from bridle.rules.policy import Enforcement, Policy
 from bridle.rules.stop import StopReason
+from bridle.runs.doubts import NotInDoubt
 from bridle.runs.signals import Denied
 from bridle.testing.virtual_time import VirtualLoop
 from tests.gateway.far_end import (
@@ -151,16 +149,18 @@ def test_what_a_person_says_is_an_event_after_the_end_and_the_fate_of_the_key(ha
     async def story(b: Bridle, loop: VirtualLoop, far: FarEnd) -> object:
         run, _ = await one(b)
         before = b.store.recorded(run.id).state
-        (doubt,) = b.store.doubts()
-        said = Finding(happened, "ann", "the bank's page shows it")
-        assert await resolve(b.store, run.id, doubt.call, said, loop.now())
-        assert not await resolve(b.store, run.id, doubt.call, said, loop.now())
+        (doubt,) = b.doubts()
+        why = "the bank's page shows it"
+        assert (doubt.write, doubt.key) == (f"{run.id}/c1", "refund:A1")
+        assert doubt.arguments == {"order": "A1"}
+        assert await b.resolve(doubt.write, happened=happened, by="ann", because=why)
+        assert not await b.resolve(doubt.write, happened=happened, by="ann", because=why)
         with pytest.raises(NotInDoubt, match="resolved before"):
-            await resolve(b.store, run.id, doubt.call, replace(said, happened=not happened), loop.now())
+            await b.resolve(doubt.write, happened=not happened, by="ann", because=why)
         after = b.store.recorded(run.id).state
         assert fold(entry.event for entry in b.store.journal(run.id)) == after
         assert (after.in_doubt, after.stop, after.last_at) == ({}, before.stop, before.last_at)
-        assert b.store.doubts() == []
+        assert b.doubts() == []
         return receipt((await one(b))[1])
 
     got, far = told(story, "lost after", idempotency="none")
@@ -174,14 +174,15 @@ async def test_what_cannot_be_resolved_is_a_sentence() -> None:
     async with b:
         run, outcome = await one(b)
         assert isinstance(outcome, Observation)
-        yes = Finding(True, "ann", "I looked")
-        for call, said, error in (
-            (outcome.call, yes, "is not in doubt"),
-            (CallId("c9"), yes, "sent no call c9"),
-            (outcome.call, replace(yes, because="  "), "has a reason"),
+        for write, because, error in (
+            (f"{run.id}/{outcome.call}", "I looked", "is not in doubt"),
+            (f"{run.id}/c9", "I looked", "sent no call c9"),
+            (f"{run.id}/{outcome.call}", "  ", "has a reason"),
+            (run.id, "I looked", "names no write"),
+            ("r-9/c1", "I looked", "there is no run r-9"),
         ):
             with pytest.raises(BridleError, match=error):
-                await resolve(b.store, run.id, call, said, Millis(1))
+                await b.resolve(write, happened=True, by="ann", because=because)
 
 
 @pytest.mark.parametrize(

@@ -356,3 +356,20 @@ async def test_two_people_who_answer_at_once_are_one_answer() -> None:
         assert sorted(type(error).__name__ for error in told) == ["BadAnswer", "BadAnswer", "NoneType"]
 
     await asyncio.to_thread(tell, story)
+
+
+def test_the_events_of_a_run_that_waits_end_and_go_on_after_the_answer() -> None:
+    """Sabotage: let `followed` look only for the end, and this never ends."""
+
+    async def story(desk: Desk) -> None:
+        waiting = await desk.asked()
+        async with asyncio.timeout(60):
+            seen = [number async for number, _ in desk.b.events(waiting.run_id)]
+        assert len(seen) == desk.b.store.recorded(waiting.run_id).state.seq
+        assert waiting.approval is not None
+        await desk.b.approvals.answer(waiting.approval, "approve", "ann")
+        rest = [event async for _, event in desk.b.events(waiting.run_id, seen[-1])]
+        assert isinstance(rest[-1], RunStopped)
+        assert len(seen) + len(rest) == desk.b.store.recorded(waiting.run_id).state.seq
+
+    tell(story)

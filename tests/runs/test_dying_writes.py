@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bridle.gateway.intents import Finding
-from bridle.gateway.resolution import resolve
 from bridle.rules.effect import IntentStatus
 from bridle.rules.events import CallAdmitted, RunStopped
 from bridle.rules.fold import fold
-from bridle.rules.names import Millis, TenantId, ToolName
+from bridle.rules.names import TenantId, ToolName
 from bridle.rules.stop import StopReason
 from bridle.runs.result import RunResult
 from bridle.store.chain import verify
@@ -93,11 +91,10 @@ async def test_a_second_kill_during_the_recovery_changes_nothing(tmp_path: Path,
 async def test_a_person_settles_what_a_crash_left_and_the_key_is_free_again(tmp_path: Path) -> None:
     store, world = tmp_path / "a.db", tmp_path / "a.txt"
     assert not await asyncio.to_thread(lived, store, world, "none", "before effect")
-    result, _, _ = await resumed(store, world, "none")
+    await resumed(store, world, "none")
     b = house(store, world, "none")
     async with b:
-        (doubt,) = b.store.doubts()
-        said = Finding(False, "ann", "the bank has nothing of it")
-        assert await resolve(b.store, result.run_id, doubt.doubts[-1], said, Millis(2**41))
+        (doubt,) = b.doubts()
+        assert await b.resolve(doubt.write, happened=False, by="ann", because="the bank has nothing of it")
         second = await b.run(FLOW, {}, key="another")
     assert (second.status, len(effects(world))) == ("ok", 1)

@@ -9,9 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from bridle.rules.events import RunStopped
-from bridle.rules.house import Matter, Note
 from bridle.rules.names import Digest, Millis, RunId
+from bridle.rules.policy import KillLevel
 from bridle.rules.stop import StopReason
+from bridle.rules.switch import Scope
 from bridle.store.audit import Audit, Gap, held_by
 from bridle.store.base import Grounds, Transaction
 from bridle.store.chain import HOUSE, keyed, link, root
@@ -19,6 +20,7 @@ from bridle.store.checkpoint import read_series
 from bridle.store.signing import Checker, make
 from bridle.store.sinks import FileSink
 from bridle.store.sqlite import SqliteStore
+from bridle.store.switches import Wish
 from bridle.store.witness import Witness
 from tests.store.journals import SALT, T0, admitted, begin, settled
 
@@ -78,9 +80,11 @@ async def evidence(folder: Path) -> Evidence:
 
     def first(tx: Transaction) -> None:
         tx.keep_policy(digest_of(POLICY), POLICY, T0)
-        tx.note(Note(T0, Matter.SWITCH_TURNED, "house", {"level": "writes", "by": "ann"}))
 
     await store.transact(first)
+    store.switches.kill(KillLevel.WRITES, Scope("acme"), Wish("ann", "wrong refunds", "root", T0))
+    store.switches.unkill(None, Scope("acme"), Wish("ann", "mended", "root", T0))
+    store.switches.kill(KillLevel.ALL, Scope(tool="web.get"), Wish("bob", "it burns", "root", T0))
     for run in (*ENDED, GONE):
         await store.transact(work_of(run, 3, stop=True))
     store.erase([RunId(GONE)], Grounds(Millis(T0 + 500), "ann", "she asked"))
@@ -262,7 +266,34 @@ def a_salt(db: sqlite3.Connection, chance: random.Random) -> None:
     db.execute("UPDATE runs SET salt = ? WHERE run = ?", (salt, run))
 
 
+def a_turn_of_the_switch(db: sqlite3.Connection, chance: random.Random) -> None:
+    """The history, or what is on, is changed by somebody who drops the triggers first."""
+    table, columns = chance.choice([
+        ("switch_changes", ("level", "tenant", "flow", "tool", "wanted_by", "because", "account")),
+        ("switches", ("level", "tenant", "flow", "tool", "wanted_by", "because")),
+    ])  # fmt: skip
+    db.execute("DROP TRIGGER switch_changes_stay")
+    db.execute("DROP TRIGGER switch_changes_are_kept")
+    (which,) = chance.choice(db.execute(f"SELECT generation FROM {table}").fetchall())
+    match chance.randrange(4):
+        case 0:
+            db.execute(f"DELETE FROM {table} WHERE generation = ?", (which,))
+        case 1:
+            column = chance.choice(columns)
+            db.execute(f"UPDATE {table} SET {column} = {column} || 'x' WHERE generation = ?", (which,))
+        case 2:
+            db.execute(f"UPDATE {table} SET at = at + 1 WHERE generation = ?", (which,))
+        case _:
+            named = ", ".join(columns)
+            db.execute(
+                f"INSERT INTO {table} ({named}, generation, at{', act' if table == 'switch_changes' else ''})"
+                f" SELECT {named.replace('tenant', '0')}, 99, at{', act' if table == 'switch_changes' else ''}"
+                f" FROM {table} WHERE generation = ?",
+                (which,),
+            )
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     edit, edit_with_its_link, removal, insertion, reordering, truncation, rewriting, a_forged_run, a_run_removed,
-    a_policy, a_payload, a_salt,
+    a_policy, a_payload, a_salt, a_turn_of_the_switch,
 )  # fmt: skip

@@ -83,7 +83,30 @@ async def test_a_cut_house_is_named_with_the_checkpoint_that_knows_better(proof:
     gap = proof.gap()
     assert gap is not None
     assert (gap.where, gap.seq) == ("house", 6)
-    assert gap.what == "the chain ends before entry 6, and checkpoint 2 has entry 7"
+    assert gap.what == "the chain ends before entry 6, and checkpoint 2 has entry 9"
+
+
+@pytest.mark.parametrize(
+    ("done", "change", "what"),
+    [
+        ("DELETE FROM switch_changes WHERE generation = 2", 2, "it was removed: the house knows it"),
+        (
+            "UPDATE switch_changes SET wanted_by = 'eve' WHERE generation = 1",
+            1,
+            "it was changed: the house has another",
+        ),
+        ("DELETE FROM switches", 3, "all is not on any more as it was turned on, and nobody lifted it"),
+        ("UPDATE switches SET tool = 'web.put'", 3, "all is on, and nobody turned it on like this"),
+    ],
+)
+async def test_a_turn_of_the_switch_that_somebody_hides_is_named(
+    proof: Evidence, done: str, change: int, what: str
+) -> None:
+    proof.db.execute("DROP TRIGGER switch_changes_stay")
+    proof.db.execute("DROP TRIGGER switch_changes_are_kept")
+    proof.db.execute(done)
+    found = [gap for gap in Audit(proof.db).gaps() if what in gap.what]
+    assert [(gap.where, gap.seq) for gap in found] == [("switch", change)]
 
 
 async def test_a_head_that_was_kept_outside_has_to_be_in_the_store(proof: Evidence) -> None:
@@ -122,7 +145,7 @@ async def test_a_store_that_was_put_back_and_went_on_is_found_in_the_checkpoints
 async def test_what_was_erased_is_said_and_is_no_gap(proof: Evidence) -> None:
     audit = Audit(proof.db)
     assert list(audit.gaps()) == []
-    assert (audit.runs, audit.erased, audit.entries) == (5, 1, 7)
+    assert (audit.runs, audit.erased, audit.entries) == (5, 1, 9)
     kept = proof.db.execute(
         "SELECT count(kept) FROM events WHERE run_no = (SELECT no FROM runs WHERE run = ?)", (GONE,)
     )

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from bridle.rules.names import CallId, Millis, RunId
+from bridle.bridle import Bridle
+from bridle.rules.failure import CallFailed, FailureKind
+from bridle.rules.names import CallId, Millis, RunId, TenantId, ToolName
+from bridle.rules.stop import Status, StopReason
+from bridle.runs.result import RunResult
+from bridle.runs.signals import Denied
 from bridle.store import erasure
 from bridle.store.audit import Audit, snapshot
 from bridle.store.base import Grounds
@@ -21,7 +26,7 @@ CANARY = b"the secret of ann"
 
 def bytes_of(folder: Path) -> bytes:
     """Everything that lies beside a store."""
-    return b"".join(file.read_bytes() for file in sorted(folder.iterdir()))
+    return b"".join(file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file())
 
 
 @pytest.fixture
@@ -109,3 +114,52 @@ async def test_a_hundred_that_cannot_be_written_are_all_kept(path: Path, monkeyp
             store.erase([RunId("r1"), RunId("r2")], GROUNDS)
     assert [store.recorded(RunId(run)).is_erased for run in ("r1", "r2")] == [False, False]
     await store.close()
+
+
+@pytest.mark.parametrize("place", [":memory:", "sqlite:///s.db"])
+async def test_the_key_of_a_write_is_erased_and_it_is_not_made_again(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sabotage: let `intent` not look for what an erasure left, and ann is refunded twice."""
+    monkeypatch.chdir(tmp_path)
+    made: list[str] = []
+    b = Bridle({"tools": {"allow": ["refund"]}, "writes": {"require_approval": False}}, place)
+
+    @b.tool("refund", effect="write", key="refund:{to}")
+    async def refund(to: str) -> str:
+        made.append(to)
+        if to == "bob@example.org":
+            raise CallFailed(FailureKind.REJECTED, "no such account")
+        return f"refunded {to}"
+
+    async def asked(to: str) -> RunResult:
+        async with b.attach(agent="a") as run:
+            run.finish(answer=(await run.call("refund", {"to": to})).value)
+        assert run.result is not None
+        return run.result
+
+    async with b:
+        first = await asked("ann@example.org")
+        with pytest.raises(Denied):
+            await asked("bob@example.org")
+        assert (await asked("cid@example.org")).status is Status.OK
+        for line in b.store.runs():
+            if line.state.run == first.run_id or line.reason is not StopReason.OK:
+                assert b.store.erase([line.state.run], GROUNDS)[0].kept == ""
+        with pytest.raises(Denied) as denied:
+            await asked("ann@example.org")
+        assert denied.value.detail["rule"] == "key_was_used"
+        with pytest.raises(Denied):
+            await asked("bob@example.org")
+        assert (await asked("cid@example.org")).answer == "refunded cid@example.org"
+        assert made == [f"{name}@example.org" for name in ("ann", "bob", "cid", "bob")]
+        asking = [line.state.run for line in b.store.runs() if line.reason is not StopReason.OK]
+        b.store.erase(asking, GROUNDS)  # what asked again in vain, had her name in its arguments
+        erased = await b.store.transact(
+            lambda tx: tx.intent(TenantId("default"), ToolName("refund"), "refund:ann@example.org")
+        )
+        assert erased is not None
+        assert (erased.is_erased, erased.args, "ann" in erased.key) == (True, "", False)
+    if place != ":memory:":
+        assert b"ann@example.org" not in bytes_of(tmp_path)
+        assert b"cid@example.org" in bytes_of(tmp_path)

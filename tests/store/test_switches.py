@@ -153,7 +153,8 @@ async def test_every_change_stands_in_the_chain_of_the_house(store: SqliteStore,
         (Matter.SWITCH_TURNED, "tenant acme", "unkill"),
     ]
     assert notes[0].detail == {
-        "act": "kill", "level": "writes", "by": "ann", "because": "an incident", "account": "root", "change": 1
+        "act": "kill", "level": "writes", "tenant": "acme", "flow": "", "tool": "", "by": "ann",
+        "because": "an incident", "account": "root", "change": 1,
     }  # fmt: skip
 
 
@@ -221,3 +222,5 @@ async def test_a_switch_of_a_store_before_scopes_is_kept(tmp_path: Path) -> None
     store = SqliteStore(path)
     assert on(store) == [("expensive", "tenant acme", "")]
     await store.close()
+    with snapshot(path) as db:
+        assert list(Audit(db).gaps()) == [], "what was turned before there was a house is in it"

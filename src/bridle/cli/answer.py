@@ -14,7 +14,7 @@ from bridle.cli.approvals import approval_meant
 from bridle.cli.card import card, changes
 from bridle.cli.exits import OK, Failed
 from bridle.cli.place import reading
-from bridle.cli.screen import OUT, bold, good
+from bridle.cli.screen import OUT, bold, dim, good
 from bridle.cli.where import now, option_for, path_of
 from bridle.gateway.world import World
 from bridle.rules import strict_json
@@ -160,15 +160,17 @@ def _answer(given: Given) -> int:
         _shown(question, after)
     if not given.is_sure and not given.as_json and sys.stdin.isatty() and OUT.is_terminal:
         _be_sure(given.answer)
-    how, worker = asyncio.run(_given(path, given, after))
+    head, how, worker = asyncio.run(_given(path, given, after))
     if given.as_json:
         run, _, call = named.rpartition("/")
-        said = {"approval": named, "run_id": run, "call": call, "answer": given.answer.value, "by": given.by}
+        who = {"answer": given.answer.value, "by": given.by}
+        said = {"approval": named, "run_id": run, "call": call, **who, "head": head}
         OUT.json({**said, "said": given.said, "arguments": after or dict(question.arguments), "worker": worker or None})
         return OK
     why = f": {given.said}" if given.said else ""
     OUT.line(good(f"{named}: {given.by} said {given.answer}"), why)
     OUT.line("  ", how, f" `bridle show {named.rpartition('/')[0]}{option_for(given.store)}` tells.")
+    OUT.line(dim(f"  receipt: {head}"))
     return OK
 
 
@@ -190,13 +192,14 @@ def _be_sure(answer: Answer) -> None:
         raise Failed("nothing was written; it still waits")
 
 
-async def _given(path: Path, given: Given, after: Mapping[str, Json] | None) -> tuple[str, str]:
-    """Write the answer, and see who goes on with the run."""
+async def _given(path: Path, given: Given, after: Mapping[str, Json] | None) -> tuple[str, str, str]:
+    """Write the answer, and see who goes on with the run: the head of the run then, how it goes on, and the worker."""
     store = SqliteStore(path)
     try:
         assert given.by is not None, "somebody answers"
-        await Approvals(store, World()).answer(given.approval, given.answer, given.by, said=given.said, arguments=after)
-        return await _going_on(store, RunId(given.approval.rpartition("/")[0]))
+        approvals = Approvals(store, World())
+        head = await approvals.answer(given.approval, given.answer, given.by, said=given.said, arguments=after)
+        return head, *await _going_on(store, RunId(given.approval.rpartition("/")[0]))
     finally:
         await store.close()
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "schema": ("check", "Print the JSON Schema of the policy file, for editors."),
     "run": ("run", "Run a flow, or answer a question from a folder of documents."),
     "runs": ("runs", "List the newest runs."),
+    "top": ("top", "Show who spends: tenants, flows, tools and runs, most first."),
     "show": ("show", "Tell the story of one run."),
     "approvals": ("approvals", "List what waits for a person."),
     "approve": ("answer", "Allow a call that waits: once, and exactly as it is shown."),

@@ -12,12 +12,11 @@ from cyclopts import App, Parameter
 from bridle.cli.exits import FOUND, OK, Failed
 from bridle.cli.place import ids, meant, reading
 from bridle.cli.screen import ERR, OUT, bad, bold, counted, dim, doubtful, good, size
-from bridle.cli.where import now, path_of
+from bridle.cli.where import age, now, path_of
 from bridle.rules.names import Millis, RunId
 
 MOST_GAPS = 1_000  # that are named
 MOST_SHOWN = 20  # on the screen; --json has all that are named
-MILLIS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000}
 
 audit = App(name="audit", version_flags=[])
 
@@ -187,7 +186,7 @@ def erase(
         raise Failed("--tenant goes with --older-than")
     path, at = path_of(store), now()
     grounds = Grounds(at, by or os.environ.get("USER") or "local", because)
-    before = Millis(at - _age(older_than)) if older_than is not None else None
+    before = Millis(at - age("--older-than", older_than)) if older_than is not None else None
     done = erased(path, run, before, tenant, grounds)
     if run is not None and done.kept:
         raise Failed(f"{done.kept[0].run} keeps its payloads: {done.kept[0].kept}")
@@ -263,10 +262,3 @@ def _day(text: str | None) -> Millis:
     except ValueError as error:
         raise Failed(f"--from {text}: write a day or a time, as in 2026-11-01 or 2026-11-01T12:00") from error
     return Millis(int((day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()) * 1_000)
-
-
-def _age(text: str) -> int:
-    found = re.fullmatch(r"([1-9][0-9]{0,5})([dhm])", text)
-    if found is None:
-        raise Failed(f"--older-than {text}: write a number of days, hours or minutes, as in 30d, 12h, 90m")
-    return int(found[1]) * MILLIS[found[2]]

@@ -1,8 +1,8 @@
 """`bridle doubts` and `bridle resolve`: the writes that wait for a person, and what the person says."""
 
 import asyncio
-import json
 import os
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -11,11 +11,9 @@ from bridle.cli.exits import FOUND, OK, Failed
 from bridle.cli.place import meant, reading
 from bridle.cli.screen import OUT, Span, ago, bold, counted, cut, dim
 from bridle.cli.where import now, option_for, path_of
-from bridle.gateway.intents import Finding
-from bridle.gateway.resolution import resolve as write_down
-from bridle.rules.effect import Intent
-from bridle.rules.names import CallId, RunId
-from bridle.store.base import Store
+from bridle.gateway.world import World
+from bridle.rules import strict_json
+from bridle.runs.doubts import Doubts, WriteInDoubt
 from bridle.store.sqlite import SqliteStore
 
 HEAD = ("write", "tool", "key", "age", "tenant", "arguments")
@@ -38,23 +36,22 @@ def doubts(
     """
     path = path_of(store)
     with reading(path) as opened:
-        found = opened.doubts()
-        arguments = {intent: _arguments(opened, intent) for intent in found}
+        found = Doubts(opened, World()).pending()
     if as_json:
-        OUT.json({"store": str(path), "doubts": [_document(intent, arguments[intent]) for intent in found]})
+        OUT.json({"store": str(path), "doubts": [_document(doubt) for doubt in found]})
         return FOUND if found else OK
     if not found:
         OUT.line(f"Nothing is in doubt in {path}.")
         return OK
     rows: list[tuple[Span, ...]] = [tuple(dim(word) for word in HEAD)]
-    for intent in found:
-        shown = cut(arguments[intent], MOST_ARGS)
-        rows.append((bold(_id(intent)), intent.tool, cut(intent.key, MOST_ARGS), ago(intent.at, now()),
-                     intent.tenant, dim(shown)))  # fmt: skip
+    for doubt in found:
+        shown = "" if doubt.arguments is None else strict_json.canonical(doubt.arguments).decode()
+        rows.append((bold(doubt.write), doubt.tool, cut(doubt.key, MOST_ARGS), ago(doubt.sent_at, now()),
+                     doubt.tenant, dim(cut(shown, MOST_ARGS))))  # fmt: skip
     OUT.table(rows)
     option = option_for(store)
     OUT.line(dim("Look at the far end for the key, then say what it shows:"))
-    OUT.line(dim(f'bridle resolve {_id(found[0])} happened --because "..."{option}'), dim("   (or did-not)"))
+    OUT.line(dim(f'bridle resolve {found[0].write} happened --because "..."{option}'), dim("   (or did-not)"))
     return FOUND
 
 
@@ -73,7 +70,7 @@ def resolve(
     Parameters
     ----------
     write
-        As `bridle doubts` shows it; a beginning of the run will do, and the call where the run has only one in doubt.
+        As `bridle doubts` shows it; a beginning of the run will do where the run has only one in doubt; or last.
     outcome
         happened, or did-not: what the far end shows.
     because
@@ -89,61 +86,57 @@ def resolve(
         raise Failed('a resolution has a reason: --because "what the far end shows"')
     path = path_of(store)
     with reading(path) as opened:
-        run, call = _meant(opened, write)
-    who = by or os.environ.get("USER") or "local"
-    found = Finding(outcome == "happened", who, because)
-    is_new = asyncio.run(_written(SqliteStore(path), run, call, found))
+        named = _meant(opened, write)
+    happened = outcome == "happened"
+    is_new = asyncio.run(_written(path, named, happened, by or os.environ.get("USER") or "local", because))
     if as_json:
-        OUT.json({"run_id": run, "call": call, "happened": found.happened, "was_in_doubt": is_new})
+        run, _, call = named.rpartition("/")
+        OUT.json({"run_id": run, "call": call, "happened": happened, "was_in_doubt": is_new})
         return OK
-    known = "took effect" if found.happened else "took no effect"
+    known = "took effect" if happened else "took no effect"
     if not is_new:
-        OUT.line(f"{run}/{call} was resolved before: it {known}")
+        OUT.line(f"{named} was resolved before: it {known}")
         return OK
-    then = "Its receipt is not known, so that a repeat is refused." if found.happened else "Its key is free again."
-    OUT.line(bold(f"{run}/{call}"), f" {known}. {then}")
+    then = "Its receipt is not known, so that a repeat is refused." if happened else "Its key is free again."
+    OUT.line(bold(named), f" {known}. {then}")
     return OK
 
 
-async def _written(store: SqliteStore, run: RunId, call: CallId, found: Finding) -> bool:
+async def _written(path: Path, write: str, happened: bool, by: str, because: str) -> bool:
+    store = SqliteStore(path)
     try:
-        return await write_down(store, run, call, found, now())
+        return await Doubts(store, World()).resolve(write, happened=happened, by=by, because=because)
     finally:
         await store.close()
 
 
-def _meant(store: SqliteStore, text: str) -> tuple[RunId, CallId]:
-    """The call that is meant by `RUN/CALL`, or by the run alone where it has one write in doubt. Raises Failed."""
+def _meant(store: SqliteStore, text: str) -> str:
+    """The write that is meant by RUN/CALL, by a run that has one in doubt, or by `last`. Raises Failed."""
+    waiting = Doubts(store, World()).pending()
+    if text == "last":
+        if not waiting:
+            raise Failed(f"nothing is in doubt in {store.path}")
+        return waiting[-1].write
     named, _, call = text.partition("/")
     run = meant(store, named)
     if call:
-        return run, CallId(call)
-    mine = [intent for intent in store.doubts() if intent.run == run]
+        return f"{run}/{call}"
+    mine = [doubt.write for doubt in waiting if doubt.run == run]
     if not mine:
         raise Failed(f"nothing of {run} is in doubt; `bridle doubts` lists what is")
     if len(mine) > 1:
-        raise Failed(f"{counted(len(mine), 'write')} of {run} are in doubt: {', '.join(map(_id, mine))}; name one")
-    return run, mine[0].doubts[-1]
+        raise Failed(f"{counted(len(mine), 'write')} of {run} are in doubt: {', '.join(mine)}; name one")
+    return mine[0]
 
 
-def _id(intent: Intent) -> str:
-    return f"{intent.run}/{intent.doubts[-1] if intent.doubts else intent.call}"
-
-
-def _arguments(store: Store, intent: Intent) -> str:
-    """The arguments as they were kept, by whichever attempt."""
-    kept = (store.payload(intent.run, f"{call}.args") for call in (*intent.doubts, intent.call))
-    return next((body.decode("utf-8", "replace") for body in kept if body is not None), "")
-
-
-def _document(intent: Intent, arguments: str) -> dict[str, object]:
+def _document(doubt: WriteInDoubt) -> dict[str, object]:
     return {
-        "id": _id(intent),
-        "run_id": intent.run,
-        "calls": list(intent.doubts),
-        "tenant": intent.tenant,
-        "tool": intent.tool,
-        "key": intent.key,
-        "sent_at_ms": intent.at,
-        "arguments": json.loads(arguments) if arguments else None,
+        "id": doubt.write,
+        "run_id": doubt.run,
+        "calls": list(doubt.calls),
+        "tenant": doubt.tenant,
+        "tool": doubt.tool,
+        "key": doubt.key,
+        "sent_at_ms": doubt.sent_at,
+        "arguments": doubt.arguments,
     }

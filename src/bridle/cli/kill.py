@@ -71,6 +71,7 @@ def kill(  # noqa: PLR0913 - each is an option of the command line
     with _opened(path) as book:
         meant = level or (KillLevel.ALL if tool else book.house_level())
         change = book.kill(meant, scope, _wish(by, because))
+    with _opened(path, f"Change {change.generation} holds; who has seen it is not known.") as book:
         workers = _awaited(book, change.generation)
         left = book.aftermath(meant, scope)
     if as_json:
@@ -128,18 +129,20 @@ def unkill(  # noqa: PLR0913 - each is an option of the command line
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[SwitchBook]:
-    """The switches of a store. What is wrong with it is a sentence that also says what helps without it."""
+def _opened(path: Path, so: str = "Nothing was turned.") -> Iterator[SwitchBook]:
+    """The switches of a store. What is wrong is a sentence that also says what was done, and what helps without it."""
     resort = f"On this machine, `touch {path.absolute().parent / NAME}` takes everything away without the store."
     if not path.exists():
         raise Failed(f"{path}: there is no store here; name it with --store. {resort}")
     try:
         with closing(connect(path, True)) as db:
             yield SwitchBook(path, lambda: nullcontext(db), lambda: writing(path), Roll(path).living)
+    except BrokenPipeError:
+        raise  # of the screen, not of the store
     except (StoreUnusable, ControlUnavailable, sqlite3.Error, OSError) as error:
         said = str(error) if path.name in str(error) else f"{path}: {error}"
         end = "" if said[-1] in ".?" else "."
-        raise Failed(f"{said}{end} Nothing was turned. {resort}") from error
+        raise Failed(f"{said}{end} {so} {resort}") from error
 
 
 def _wish(by: str | None, because: str) -> Wish:

@@ -178,7 +178,7 @@ def budgets(state: RunState, limits: Limits, at: Millis) -> list[tuple[str, str,
         "max_tool_calls": state.committed(TOOL_CALLS),
         "max_tokens": state.spent(TOKENS_IN) + state.spent(TOKENS_OUT),
         "max_usd": state.spent(USD_NANO) + state.held.get(USD_NANO, 0),
-        "max_seconds": (max(at, state.last_at) - state.started_at) // MILLIS_PER_SECOND,
+        "max_seconds": state.active(max(at, state.last_at)) // MILLIS_PER_SECOND,
     }
     found = []
     for name, amount in used.items():

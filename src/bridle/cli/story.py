@@ -172,7 +172,7 @@ def spending(story: Story, at: Millis) -> list[tuple[str, str, str]]:
         shown = show_usd if name == "max_usd" else _number
         limit = shown(getattr(story.policy.limits, name)) if story.policy is not None else "?"
         rows.append((name, shown(amount), limit))
-    seconds = f"{(until - state.started_at) / MILLIS_PER_SECOND:.1f}"
+    seconds = f"{state.active(until) / MILLIS_PER_SECOND:.1f}"
     rows.append(("max_seconds", seconds, str(story.policy.limits.max_seconds) if story.policy is not None else "?"))
     return rows
 

@@ -11,6 +11,7 @@ from bridle.rules.call import CallKind, Purpose
 from bridle.rules.events import (
     ApprovalAsked,
     ApprovalDecided,
+    ApprovalExtended,
     CallAdmitted,
     CallInDoubt,
     CallRefused,
@@ -109,7 +110,7 @@ class Timeline:
                 return [self._ended(admitted, (bad(f" -> {said}"),))]
             case CallResolved():
                 return [self._resolved(event)]
-            case ApprovalAsked() | ApprovalDecided() | RunSuspended():
+            case ApprovalAsked() | ApprovalDecided() | ApprovalExtended() | RunSuspended():
                 return [self._waits(event)]
             case RunResumed():
                 return [self._line(event.at, bold(f"resumed after {duration(event.away)} away"))]
@@ -132,13 +133,16 @@ class Timeline:
         whose = f", by {event.by}" if event.by != BRIDLE else ""
         return self._line(event.at, f"  {event.call:<4} ", bold(known), dim(f" ({event.because}{whose})"))
 
-    def _waits(self, event: ApprovalAsked | ApprovalDecided | RunSuspended) -> Line:
+    def _waits(self, event: ApprovalAsked | ApprovalDecided | ApprovalExtended | RunSuspended) -> Line:
         if isinstance(event, ApprovalAsked):
             asked: Line = (doubtful(f" -> waits for a person until {show_time(event.until)}"),)
             return self._call(event.at, event.call, event.tool, event.args, asked)
         if isinstance(event, ApprovalDecided):
             reason = f": {event.said}" if event.said else ""
             return self._line(event.at, bold(f"{event.call}: {event.by} said {event.answer}"), reason)
+        if isinstance(event, ApprovalExtended):
+            still = f"its clock stood still while it was switched off: until {show_time(event.until)}"
+            return self._line(event.at, bold(f"{event.call}: "), still)
         return self._line(event.at, bold("suspended: nothing goes on until a person has answered"))
 
     def waiting(self) -> list[Line]:

@@ -1,12 +1,14 @@
 """Where the store is, and what time it is; apart from opening it, so that `bridle kill` starts at once."""
 
 import os
+import re
 import time
 from pathlib import Path
 
 from bridle.cli.exits import Failed
 from bridle.rules.names import Millis
 
+MILLIS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
 DEFAULT = "sqlite:///.bridle/bridle.db"
 _PREFIX = "sqlite:///"
 
@@ -37,3 +39,11 @@ def option_for(store: str | None) -> str:
 def now() -> Millis:
     """Unix milliseconds."""
     return Millis(time.time_ns() // 1_000_000)
+
+
+def age(option: str, text: str) -> Millis:
+    """A stretch of time as it is typed: 30d, 12h, 90m, 10s. Raises Failed."""
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([dhms])", text)
+    if found is None:
+        raise Failed(f"{option} {text}: write a number of days, hours, minutes or seconds, as in 30d, 12h, 90m, 10s")
+    return Millis(int(found[1]) * MILLIS[found[2]])

@@ -214,7 +214,8 @@ class Admission:
         if seen.consent is None or (seen.consent.asked is not None and seen.consent.asked.answer is None):
             return
         until = Millis(self.now + self.live.node.expire_after)
-        asked = ApprovalAsked(self.now, call.id, call.tool, call.args, proposal.binding, until, call.turn)
+        effect = seen.tool.effect if seen.tool is not None else Effect.WRITE
+        asked = ApprovalAsked(self.now, call.id, call.tool, call.args, proposal.binding, until, call.turn, effect)
         tx.append(party.run, party.epoch, [asked])
         tx.keep(party.run, f"{call.id}.question", proposal.question)
 

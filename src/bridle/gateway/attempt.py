@@ -274,7 +274,7 @@ def ended_early(live: Live, proposal: Proposal, answer: Verdict, permit: Permit,
     if not permit.is_used:
         ending = CallVoided(at, answer.call)
     elif proposal.ruled is not None and proposal.ruled.tool.effect is Effect.WRITE:
-        ending = CallInDoubt(at, answer.call)
+        ending = CallInDoubt(at, answer.call, can_be_found_out(proposal.ruled))
     else:
         ending = CallSettled(at, answer.call, _paid(proposal), failure=FailureKind.CANCELLED)
     return _settlement(live, proposal, ending)

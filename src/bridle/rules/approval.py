@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from bridle.rules.data import data
 from bridle.rules.decision import Deny, Hold
-from bridle.rules.names import CallId, Digest, Millis, ToolName
+from bridle.rules.names import CallId, Digest, Effect, Millis, ToolName
 from bridle.rules.stop import Detail, StopReason
 from bridle.rules.strict_json import Json
 
@@ -34,6 +34,8 @@ class Asked:
     by: str = ""
     said: str = ""  # the reason of a rejection, or the words of a response
     edited: Digest = Digest("")  # the binding of the arguments that an edit put in their place
+    effect: Effect = Effect.WRITE
+    counted_at: Millis = Millis(0)  # until when it is in `until` how long its clock stood still; 0 is when it was asked
 
     def expired(self, now: Millis) -> bool:
         """Whether it is too late: for the person, and for the call that he approved."""

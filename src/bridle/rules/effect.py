@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from enum import StrEnum
+from hashlib import sha256
 from string import Formatter
 
 from bridle.rules.data import data
@@ -35,6 +36,11 @@ class Intent:
     doubts: tuple[CallId, ...] = ()  # attempts of which nobody knows whether they took effect
 
     @property
+    def is_erased(self) -> bool:
+        """Whether its run was erased: what is left of the key is a digest, and of the arguments nothing."""
+        return not self.salt
+
+    @property
     def is_unresolved(self) -> bool:
         """Whether the write may have taken effect, and nobody knows."""
         return self.status in (IntentStatus.OPEN, IntentStatus.IN_DOUBT)
@@ -62,9 +68,18 @@ class Intent:
         status = IntentStatus.OPEN if by_bridle else IntentStatus.IN_DOUBT
         return replace(self, status=status, call=call, doubts=(*self.doubts, call))
 
+    def erased(self) -> "Intent":
+        """What stays of a confirmed one, so that it is not made again."""
+        return replace(self, key=erased_key(self.tenant, self.tool, self.key), args=Digest(""), salt=b"")
+
     def given_up(self) -> "Intent":
         """Bridle cannot find out; a person has to."""
         return replace(self, status=IntentStatus.IN_DOUBT)
+
+
+def erased_key(tenant: TenantId, tool: ToolName, key: str) -> str:
+    """What stands in the place of a key whose run was erased: enough to know the key again, and not to read it."""
+    return f"erased:{sha256(chr(0).join((tenant, tool, key)).encode()).hexdigest()}"
 
 
 @data
@@ -96,6 +111,8 @@ def meant(claim: Claim) -> Reuse | Deny | None:
     if claim.is_another_attempt:
         return None
     detail: Detail = {"tool": earlier.tool, "of": f"{earlier.run}/{earlier.call}"}
+    if earlier.is_erased:
+        return Deny(StopReason.POLICY_DENIED, {**detail, "rule": "key_was_used"})
     if not claim.same_args:
         return Deny(StopReason.POLICY_DENIED, {**detail, "rule": "key_of_other_arguments"})
     match earlier.status:

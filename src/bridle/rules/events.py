@@ -172,6 +172,16 @@ class ApprovalAsked:
     binding: Digest
     until: Millis
     turn: int = 0
+    effect: Effect = Effect.WRITE
+
+
+@data
+class ApprovalExtended:
+    """The clock of a question stood still while the kill switch forbade its call: it is asked until then."""
+
+    at: Millis
+    call: CallId
+    until: Millis
 
 
 @data
@@ -263,6 +273,7 @@ Event = (
     | CallInDoubt
     | CallResolved
     | ApprovalAsked
+    | ApprovalExtended
     | ApprovalDecided
     | RunSuspended
     | RunResumed

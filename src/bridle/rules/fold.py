@@ -11,6 +11,7 @@ from bridle.rules.call import CallKind, Purpose
 from bridle.rules.events import (
     ApprovalAsked,
     ApprovalDecided,
+    ApprovalExtended,
     CallAdmitted,
     CallInDoubt,
     CallRefused,
@@ -96,7 +97,7 @@ def apply(state: RunState | None, event: Event) -> RunState:
             return _closed(state, event.call, paid, seq=state.seq + 1, last_at=event.at, in_doubt=doubts)
         case CallResolved():
             return _resolved(state, event)
-        case ApprovalAsked() | ApprovalDecided() | RunSuspended():
+        case ApprovalAsked() | ApprovalDecided() | ApprovalExtended() | RunSuspended():
             return _asked(state, event)
         case StepEntered():
             return _entered(state, event)
@@ -107,6 +108,7 @@ def apply(state: RunState | None, event: Event) -> RunState:
                 epoch=event.epoch,
                 phase=Phase.OPEN if state.phase is Phase.SUSPENDED else state.phase,
                 restarts=state.restarts + (state.phase is not Phase.SUSPENDED),
+                away=Millis(state.away + event.away),
                 deadline=Millis(state.deadline + event.away),
                 node_deadline=Millis(state.node_deadline + event.away if state.node_deadline else 0),
             )
@@ -181,13 +183,19 @@ def _over(state: RunState, event: RunHalted | RunStopped) -> RunState:
     )
 
 
-def _asked(state: RunState, event: ApprovalAsked | ApprovalDecided | RunSuspended) -> RunState:
+def _asked(state: RunState, event: ApprovalAsked | ApprovalDecided | ApprovalExtended | RunSuspended) -> RunState:
     if isinstance(event, RunSuspended):
         return state.with_(seq=state.seq + 1, last_at=event.at, phase=Phase.SUSPENDED, suspended_at=event.at)
     if isinstance(event, ApprovalAsked):
-        asked = Asked(event.call, event.tool, event.binding, event.at, event.until)
+        asked = Asked(event.call, event.tool, event.binding, event.at, event.until, effect=event.effect)
         known = (*state.asked, asked)[-QUESTIONS:]
         return state.with_(seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, asked=known)
+    if isinstance(event, ApprovalExtended):
+        known = tuple(
+            replace(one, until=event.until, counted_at=event.at) if one.call == event.call else one
+            for one in state.asked
+        )
+        return state.with_(seq=state.seq + 1, last_at=event.at, asked=known)
     if all(one.call != event.call or one.answer is not None for one in state.asked):
         raise JournalBroken(f"nobody waits for an answer about {event.call}")
     known = tuple(

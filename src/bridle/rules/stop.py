@@ -242,6 +242,10 @@ _BY_RULE: Mapping[tuple[StopReason, str], tuple[str, str]] = MappingProxyType({
         "{tool} was called under the same key with other arguments ({of}).",
         "A key stands for one write: correct the arguments, or give the other write a key of its own.",
     ),
+    (StopReason.POLICY_DENIED, "key_was_used"): (
+        "{tool} was called under the same key before ({of}), and what it was called with was erased.",
+        "It took effect, and is not made again; what came of it, the far end knows.",
+    ),
     (StopReason.WRITE_IN_DOUBT, "key_in_doubt"): (
         "Nobody knows whether the same write of {tool} took effect before ({of}).",
         "Look at the far end, then say so: `bridle resolve {of} happened`, or `did-not`, with `--because`.",

@@ -97,6 +97,25 @@ def against_call(
     return min(found, key=lambda switch: (not switch.halts, switch.scope.width, switch.generation), default=None)
 
 
+def stood_still(turns: Iterable[tuple[str, Switch]], since: Millis, until: Millis) -> tuple[int, bool]:
+    """For how many milliseconds some of these switches was on, and whether one still is; the oldest turn first.
+
+    A turn is `kill`, `unkill`, or what was seen of a KILL file: `file on`, `file off`.
+    """
+    on: set[tuple[KillLevel, Scope, str]] = set()
+    at, total = since, 0
+    for act, switch in turns:
+        then = min(max(switch.at, at), until)  # a clock may be behind another one
+        total += then - at if on else 0
+        at = Millis(then)
+        whose = switch.by if act.startswith("file") else ""
+        if act in ("kill", "file on"):
+            on.add((switch.level, switch.scope, whose))
+        else:
+            on.discard((switch.level, switch.scope, whose))
+    return total + (until - at if on else 0), bool(on)
+
+
 def against_run(switches: Iterable[Switch], tenant: str, flow: str) -> Switch | None:
     """What ends this run, and lets none like it start. None: it may go on."""
     found = [switch for switch in switches if switch.halts and switch.scope.covers_run(tenant, flow)]

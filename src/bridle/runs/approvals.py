@@ -15,6 +15,7 @@ from bridle.rules.failure import BridleError
 from bridle.rules.names import CallId, Digest, Millis, RunId
 from bridle.rules.run import RunState
 from bridle.rules.strict_json import BadJson, Json
+from bridle.runs import clocks
 from bridle.store.base import Store, Transaction, UnknownRun
 
 ALONE = "local"  # who asks where nobody says who he is: one person at his own machine, who may answer himself
@@ -76,8 +77,11 @@ class Approvals:
 
     async def answer(
         self, approval: str, answer: str, by: str, *, said: str = "", arguments: Mapping[str, object] | None = None
-    ) -> None:
-        """Approve, edit (with `arguments`), reject or respond (with `said`). Raises BadAnswer and writes nothing."""
+    ) -> str:
+        """Approve, edit (with `arguments`), reject or respond (with `said`). Raises BadAnswer and writes nothing.
+
+        Returns the head of the run's chain with this answer in it, as hex: the receipt of who answered.
+        """
         run, call = _named(approval)
         meant = _meant(answer)
         if meant in (Answer.REJECT, Answer.RESPOND) and not said.strip():
@@ -86,8 +90,9 @@ class Approvals:
             raise BadAnswer("an edit comes with its arguments, and nothing else does")
         question = self.question(approval)
         kept = self._kept(run, call)
+        await clocks.kept(self._store, self._world, self._store.recorded(run).state)
 
-        def answered(tx: Transaction) -> None:
+        def answered(tx: Transaction) -> str:
             recorded, now = tx.recorded(run), self._world.now()
             state = recorded.state
             asked = _open(state, call)
@@ -104,8 +109,9 @@ class Approvals:
             tx.append(run, state.epoch, [ApprovalDecided(now, call, meant, by, said, binding)])
             if body:
                 tx.keep(run, f"{call}.edited", body)
+            return tx.recorded(run).head.hex()
 
-        await self._store.transact(answered)
+        return await self._store.transact(answered)
 
     def _kept(self, run: RunId, call: CallId) -> dict[str, Json]:
         kept = self._store.payload(run, f"{call}.question")
@@ -128,7 +134,7 @@ class Approvals:
             tenant=state.tenant,
             by=state.by,
             asked_at=asked.asked_at,
-            until=asked.until,
+            until=clocks.until_when(state, asked, clocks.turns_of(self._store.switches), self._world.now()),
         )
 
 

@@ -5,12 +5,18 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from bridle.gateway.live import Live
+from bridle.gateway.world import World
+from bridle.rules.failure import BridleError
+from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopNote, StopReason
+from bridle.runs.charter import Charter
 from bridle.runs.ended import Ended
+from bridle.runs.journey import Opening, open_run, take_over
 from bridle.runs.result import RunResult
 from bridle.runs.run import Run
 from bridle.runs.runner import OK, broken
-from bridle.runs.signals import Denied, Held, Stop
+from bridle.runs.signals import Denied, Held, RunIsOpen, Stop
+from bridle.store.base import Store
 
 Opened = Callable[[], Awaitable[tuple[Live, Run]]]
 Closed = Callable[[Live, Ended | None], Awaitable[RunResult]]  # None: it waits for a person
@@ -46,6 +52,21 @@ class Attachment:
         ended, is_ours = _ending(self._run, self._live, raised)
         self._run.set_result(await asyncio.shield(self._closed(self._live, ended)))
         return is_ours
+
+
+async def taken_or_opened(store: Store, world: World, charter: Charter, opening: Opening) -> Live:
+    """A new run, or the one of this key that was suspended.
+
+    Raises RunIsOpen when one of this key is open, NotStarted, and BridleError when it has ended.
+    """
+    found = await open_run(store, world, opening, None)
+    if isinstance(found, RunState) and found.phase is Phase.SUSPENDED:
+        found = await take_over(store, world, found.run, charter.kept(store, found.run), seen=found.epoch)
+    if isinstance(found, Live):
+        return found
+    if found.phase is not Phase.STOPPED:
+        raise RunIsOpen(found.run)
+    raise BridleError(f"run {found.run} had this key and has ended; its result is b.result({found.run!r})")
 
 
 def _waits(raised: BaseException) -> bool:

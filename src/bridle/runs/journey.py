@@ -239,7 +239,7 @@ async def suspend(store: Store, world: World, live: Live) -> None:
         if state.phase is Phase.OPEN:
             for call in tuple(state.open_calls):
                 never_sent = Settlement(CallVoided(now, call), state.open_calls[call].tool, concurrency=1)
-                settle(tx, party, never_sent if call in live.unsent else lost(state, call, now))
+                settle(tx, party, never_sent if call in live.unsent else lost(state, call, now, again=True))
             until = min((asked.until for asked in state.asked if asked.answer is None), default=now)
             state = tx.append(live.run, live.epoch, [RunSuspended(now, until)])
         tx.let_go(live.run)

@@ -12,7 +12,7 @@ from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.names import RunId
 from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopNote, StopReason
-from bridle.runs import journey
+from bridle.runs import clocks, journey
 from bridle.runs.charter import Charter
 from bridle.runs.ended import Ended
 from bridle.runs.flow import Flow
@@ -72,13 +72,14 @@ class Recovery:
 
     async def _taken_up(self, state: RunState) -> "asyncio.Task[RunResult] | None":
         store, world = self.gateway.store, self.gateway.world
+        state = await clocks.kept(store, world, state)
+        if state.waits(world.now()):  # the clock of a question stood still, or its loop comes back with the same key
+            return None
         policy = self.charter.kept(store, state.run)
         flow = self.flows.get((state.name, state.version))
-        if state.loop == "attach" and self._waits(state):
-            return None  # its loop comes back for it with the same key
         if state.loop == "attach" or state.restarts >= RESTARTS:
             live = await journey.take_over(store, world, state.run, policy, seen=state.epoch)
-            await self.runner.end_lost(live, _lost(state))
+            await self.runner.close(live, Ended(_lost(state)))
             return None
         if flow is None:  # left to a worker that has it; the seats that it holds are not
             if state.open_calls and world.now() - state.last_at >= STRANGE:
@@ -98,7 +99,7 @@ class Recovery:
         store = self.gateway.store
         while True:  # ends: every run ends, or waits
             state = store.recorded(run).state
-            if state.stop is not None or self._waits(state):
+            if state.stop is not None or state.waits(self.gateway.world.now()):
                 return read_result(store, run)
             if store.driver(run) in ("", store.worker) and run not in self.lives:
                 if state.loop == "flow" and (state.name, state.version) not in self.flows:
@@ -110,13 +111,6 @@ class Recovery:
                     if task is not None:
                         return await asyncio.shield(task)
             await asyncio.sleep(every)
-
-    def _waits(self, state: RunState) -> bool:
-        """Whether a run waits for a person, or for the loop that was suspended with it."""
-        now = self.gateway.world.now()
-        if state.loop == "attach":
-            return state.phase is Phase.SUSPENDED and not state.is_late(now)
-        return state.wakes_at is not None and state.wakes_at > now
 
 
 def _lost(state: RunState) -> StopNote:

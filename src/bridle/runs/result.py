@@ -83,8 +83,7 @@ def not_started(note: StopNote) -> RunResult:
 
 def spent_by(state: RunState) -> dict[Unit, int]:
     """What a run has spent so far, its active time included."""
-    lasted = state.last_at - state.started_at
-    return {**state.used, ACTIVE_MS: lasted}
+    return {**state.used, ACTIVE_MS: state.active(state.last_at)}
 
 
 def read_result(store: Store, run: RunId) -> RunResult:

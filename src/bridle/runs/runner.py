@@ -13,6 +13,7 @@ from bridle.gateway.leftovers import resolve_leftovers
 from bridle.gateway.live import Live
 from bridle.gateway.together import first_of
 from bridle.rules.checks import out_of_time
+from bridle.rules.events import CallInDoubt
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.names import Amounts
 from bridle.rules.policy import LimitsPatch, Policy
@@ -88,7 +89,12 @@ class Runner:
         return WAITS
 
     async def close(self, live: Live, ended: Ended) -> Ended:
-        """Write the end. When even that cannot be written, the run ends `control_unavailable` for its caller."""
+        """Write the end. When even that cannot be written, the run ends `control_unavailable` for its caller.
+
+        Who cancelled it does not wait: what is in doubt then, a person settles.
+        """
+        if ended.note.reason is not StopReason.CANCELLED:
+            await self._look_after(live)
         try:
             await close_run(self._gateway.store, self._gateway.world, live, ended.note, ended.said)
         except Exception as error:  # whatever it was, the caller is told how his run ended
@@ -101,7 +107,9 @@ class Runner:
     async def _advance(self, run: Run, live: Live, flow: Flow, state: object) -> Ended:
         step, visits = flow.steps[live.state.step or flow.start], dict[str, int]()
         if live.state.in_doubt:
-            await self._recover(live)
+            await self.find_out(live)
+            if live.state.phase is not Phase.OPEN:
+                raise Stop(live.state.stop or live.state.halt or OK)
         if live.state.entered == 0:
             raise Stop(live.state.halt or OK)
         if live.state.halt is not None and live.state.halt.reason is StopReason.KILLED:  # while nobody worked on it
@@ -119,19 +127,18 @@ class Runner:
             if live.state.phase is not Phase.OPEN:
                 raise Stop(live.state.stop or live.state.halt or OK)
 
-    async def end_lost(self, live: Live, note: StopNote) -> Ended:
-        """The end of a run whose loop is gone: its writes are looked after, and nothing else is."""
-        if live.state.in_doubt:
-            with suppress(Exception):  # whatever it was, the run has its end
-                await resolve_leftovers(self._gateway, live)
-        return await self.close(live, Ended(note))
-
-    async def _recover(self, live: Live) -> None:
-        """The writes of a process that died; the step is given what came of them, as of its other calls."""
+    async def find_out(self, live: Live) -> None:
+        """What became of the writes that were left in doubt; the step is given it, as of its other calls."""
         await resolve_leftovers(self._gateway, live)
         remember(self._gateway.store, live)
-        if live.state.phase is not Phase.OPEN:
-            raise Stop(live.state.stop or live.state.halt or OK)
+
+    async def _look_after(self, live: Live) -> None:
+        """The writes that nobody waited for: found out about before the run ends, where bridle can."""
+        with suppress(Exception):  # whatever it was, the run has its end
+            if any(isinstance(one.ending, CallInDoubt) for one in live.pending):
+                await self._gateway.settle(live)
+            if live.state.in_doubt:
+                await resolve_leftovers(self._gateway, live)
 
     async def _taken(self, run: Run, live: Live, flow: Flow, step: Step, state: object) -> str | Ended:
         """One step: the name of the next one, or the end."""

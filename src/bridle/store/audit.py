@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from bridle.rules.house import Matter
+from bridle.rules.house import Matter, Note
 from bridle.rules.names import Millis, RunId
 from bridle.store import house
 from bridle.store.chain import HOUSE, Head, keyed, root, verify
 from bridle.store.checkpoint import Checkpoint
 from bridle.store.codec import BadRow
-from bridle.store.opening import StoreUnusable, connect
+from bridle.store.opening import connect
 from bridle.store.statements import SQL
+from bridle.store.switches import contradictions
 
 UNSEEN_FOR = 60_000  # milliseconds after its start, after which a run that is open stands in some checkpoint
-FIRST_WITH_A_HOUSE = 6  # schema
 _ERASED = b'["PayloadErased",'
 _STOPPED = b'["RunStopped",'
 
@@ -32,7 +32,7 @@ Ends = dict[int, bytes]  # the link at a place
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """One place where the evidence does not fit together; `where` is a run, `house`, or `policy` and its digest."""
+    """One place where the evidence does not fit together: in a run, `house`, `policy` and its digest, or `switch`."""
 
     where: str
     seq: int
@@ -75,10 +75,6 @@ def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
     """The rows of a store as of now, however long one looks. Raises StoreUnusable."""
     db = connect(path, True)
     try:
-        if db.execute("PRAGMA user_version").fetchone()[0] < FIRST_WITH_A_HOUSE:
-            raise StoreUnusable(
-                f"{path}: written by an older bridle, and without a chain of the house; the next `bridle run` begins it"
-            )
         db.execute("BEGIN")
         yield db
     finally:
@@ -96,6 +92,7 @@ class Audit:
         self._looked_for = set(self._held.heads)
         self._ends: dict[RunId, Ends] = {}  # as the house has them
         self._policies: set[str] = set()
+        self._turns: dict[int, Note] = {}  # of the kill switch, by change
 
     def gaps(self, only: RunId | None = None, since: Millis = Millis(0)) -> Iterator[Gap]:
         """Everything that does not fit, the house first. `only` one run, or those that moved `since`, are walked."""
@@ -103,6 +100,7 @@ class Audit:
         yield from self._house()
         if only is None:
             yield from self._kept_policies()
+            yield from (Gap("switch", change, what) for change, what in contradictions(self._db, self._turns))
         seen: set[RunId] = set()
         for row in self._db.execute(SQL["select_run_rows"], (only, only, since)):
             seen.add(row[1])
@@ -149,6 +147,8 @@ class Audit:
             self._ends.setdefault(RunId(note.subject), {})[head.seq] = head.hash
         if note.matter is Matter.POLICY_KEPT:
             self._policies.add(note.subject)
+        if note.matter is Matter.SWITCH_TURNED and isinstance(change := note.detail.get("change"), int):
+            self._turns[change] = note
 
     def _kept_policies(self) -> Iterator[Gap]:
         missing = set(self._policies)

@@ -88,7 +88,7 @@ def decode_state(body: bytes) -> RunState:
     """The state again. Raises BadRow."""
     try:
         plain, opened, recent, halt, stop, asked = json.loads(body)
-        known = dict(zip(_PLAIN, plain, strict=True))
+        known = dict(zip(_PLAIN, plain, strict=False))  # a row from before a field has its default
         known["phase"] = Phase(known["phase"])
         for name in _TUPLES:
             known[name] = tuple(known[name])
@@ -110,8 +110,9 @@ def _open_call(row: list[object]) -> OpenCall:
 
 
 def _asked(row: list[object]) -> Asked:
-    call, tool, binding, asked_at, until, answer, *said = row
-    return Asked(call, tool, binding, asked_at, until, Answer(answer) if answer else None, *said)  # type: ignore[arg-type]  # read back as written
+    call, tool, binding, asked_at, until, answer, by, said, edited, *more = row
+    answered, effect = Answer(answer) if answer else None, [Effect(one) for one in more[:1]]  # type: ignore[arg-type]  # read back as written
+    return Asked(call, tool, binding, asked_at, until, answered, by, said, edited, *effect, *more[1:])  # type: ignore[arg-type]  # as above
 
 
 _RUNGS = tuple(place for place, enum in _enums(Health) if enum is Rung)

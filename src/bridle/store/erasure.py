@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 
+from bridle.rules.effect import IntentStatus
 from bridle.rules.events import PayloadErased
 from bridle.rules.fold import apply
 from bridle.rules.house import Matter, Note
@@ -54,9 +55,20 @@ def _erase(db: sqlite3.Connection, run: RunId, grounds: Grounds) -> Erasure:
     state, line, head, note = told(state, head, grounds, payloads, size)
     db.execute(SQL["insert_event"], (no, state.seq, line, head, None, None))
     db.execute(SQL["erase_payloads"], (no,))
+    if db.execute(SQL["select_has_written"], (no,)).fetchone()[0]:
+        _erase_intents(db, run)
     db.execute(SQL["erase_run"], (head, codec.encode_state(state), no))
     house.write(db, [note])
     return Erasure(run, payloads, size)
+
+
+def _erase_intents(db: sqlite3.Connection, run: RunId) -> None:
+    """A key names what was written. A confirmed one is known again by its digest, and any other is free."""
+    for row in db.execute(SQL["select_run_intents"], (run,)).fetchall():
+        intent = codec.decode_intent(row)
+        db.execute(SQL["delete_intent"], (intent.tenant, intent.tool, intent.key))
+        if intent.status is IntentStatus.CONFIRMED:
+            db.execute(SQL["upsert_intent"], codec.encode_intent(intent.erased()))
 
 
 def told(

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TypeVar
 
 from bridle.rules.budget import Account, Balance
-from bridle.rules.effect import Intent, IntentStatus
+from bridle.rules.effect import Intent, IntentStatus, erased_key
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.health import WELL, Health
 from bridle.rules.house import Matter, Note
@@ -184,7 +184,9 @@ class MemoryStore:
 
     def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
         """The write under a key."""
-        return self._intents.get((tenant, tool, key))
+        return self._intents.get((tenant, tool, key)) or self._intents.get(
+            (tenant, tool, erased_key(tenant, tool, key))
+        )
 
     def load_unresolved(self, run: RunId) -> list[Intent]:
         """The writes of a run that are open or in doubt."""
@@ -271,6 +273,10 @@ class MemoryStore:
         self._lines[run] = [(*line[:5], None) for line in self._lines[run]]
         self._lines[run].append((run, state.seq, body, head, None, None))
         self._runs[run] = Stored(stored.no, state, head, b"", stored.worker)
+        for intent in [one for one in self._intents.values() if one.run == run]:
+            del self._intents[intent.tenant, intent.tool, intent.key]
+            if intent.status is IntentStatus.CONFIRMED:
+                self._claim({(intent.tenant, intent.tool, intent.erased().key): intent.erased()})
         self._fingerprints = {by: newest for by, newest in self._fingerprints.items() if newest != run}
         self._note([note])
         return Erasure(run, len(sizes), sum(sizes))

@@ -11,10 +11,11 @@ from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.store import house
 from bridle.store.lock import WriterLock
 from bridle.store.statements import SQL
+from bridle.store.switches import changes, note_of
 
 SCHEMA = 6
+FIRST_WITH_A_HOUSE = 6
 BUSY_MS = 5_000  # how long it waits for another process to finish its transaction
-_THEN = {6: house.fill}  # what a migration does beside its statements, in the same transaction
 
 
 class StoreUnusable(BridleError):
@@ -123,6 +124,17 @@ def _look_at(db: sqlite3.Connection, path: Path, read_only: bool) -> None:
         raise StoreUnusable(f"{path}: this is the database of something else; choose another place with `store=`")
     if found == 0 and read_only:
         raise StoreUnusable(f"{path}: there is no store here yet; `bridle run` makes one")
+    if found < SCHEMA and read_only:
+        raise StoreUnusable(
+            f"{path}: written by an older bridle (schema {found}, this one reads {SCHEMA});"
+            " `bridle run`, or the next start of a program that uses it, brings it up to date"
+        )
+
+
+def _begin_house(db: sqlite3.Connection) -> None:
+    """The chain of a store that had none: its policies, its runs that have ended, and its turns of the switch."""
+    house.fill(db)
+    house.write(db, [note_of(row) for row in changes(db)])
 
 
 def _migrate(db: sqlite3.Connection) -> None:
@@ -142,8 +154,8 @@ def _migrate(db: sqlite3.Connection) -> None:
 def _migrated(db: sqlite3.Connection, number: int) -> None:
     for statement in _statements(SQL[f"migration_{number:04}"]):
         db.execute(statement)
-    if number in _THEN:
-        _THEN[number](db)
+    if number == FIRST_WITH_A_HOUSE:
+        _begin_house(db)
     db.execute(f"PRAGMA user_version = {number}")
 
 

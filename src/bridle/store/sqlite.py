@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from bridle.rules.budget import Account, Balance
-from bridle.rules.effect import Intent
+from bridle.rules.effect import Intent, erased_key
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.health import WELL, Health
 from bridle.rules.house import Matter, Note
@@ -30,7 +30,6 @@ __all__ = ["SCHEMA", "SqliteStore", "StoreUnusable"]
 T = TypeVar("T")
 CACHED_RUNS = 4_096
 CACHED_ACCOUNTS = 16_384
-INTENTS_SINCE = 4  # the schema that has the table; an older file that is only read has no writes by key
 CHECKPOINT_AFTER = 256  # functions
 _OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 _INSERT_EVENT = SQL["insert_event"]
@@ -244,7 +243,8 @@ class SqliteStore:
 
     def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
         """The write under a key."""
-        row = self._write.execute(SQL["select_intent"], (tenant, tool, key)).fetchone()
+        keys = (key, erased_key(tenant, tool, key))
+        row = self._write.execute(SQL["select_intent"], (tenant, tool, *keys)).fetchone()
         return codec.decode_intent(row) if row is not None else None
 
     def load_unresolved(self, run: RunId) -> list[Intent]:
@@ -323,8 +323,6 @@ class SqliteStore:
     def doubts(self) -> list[Intent]:
         """The writes that wait for a person, the oldest first."""
         with self._looking() as db:
-            if db.execute("PRAGMA user_version").fetchone()[0] < INTENTS_SINCE:
-                return []
             return [codec.decode_intent(row) for row in db.execute(SQL["select_doubts"]).fetchall()]
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ MOST_WORDS = 500  # characters of a reason
 MOST_NAME = 100  # characters of a name
 _SELECT = SQL["select_switches"]
 Row = tuple[str, str, str, str, str, str, int, int]
+ChangeRow = tuple[int, str, str, str, str, str, str, str, str, int]
 Connected = Callable[[], AbstractContextManager[sqlite3.Connection]]
 
 
@@ -227,15 +228,7 @@ class SwitchBook:
         row = (act, level, tenant, flow, tool, by, account, because, at)
         generation = db.execute(SQL["insert_switch_change"], row).lastrowid or 0
         turned = Switch(switch.level, switch.scope, switch.by, switch.because, generation, switch.at)
-        detail: Detail = {
-            "act": act,
-            "level": level,
-            "by": by,
-            "because": because,
-            "account": account,
-            "change": generation,
-        }
-        self._note(db, Note(switch.at, Matter.SWITCH_TURNED, str(switch.scope), detail))
+        self._note(db, note_of((generation, *row)))
         return Change(act, turned, account)
 
     def _note(self, db: sqlite3.Connection, note: Note) -> None:
@@ -264,6 +257,43 @@ def _row(switch: Switch) -> Row:
     scope = switch.scope
     about = (switch.level.value, scope.tenant, scope.flow, scope.tool)
     return *about, switch.by, switch.because, switch.generation, switch.at
+
+
+def note_of(row: ChangeRow) -> Note:
+    """What the chain of the house says of a line of the history."""
+    generation, act, level, tenant, flow, tool, by, account, because, at = row
+    about: Detail = {"act": act, "level": level, "tenant": tenant, "flow": flow, "tool": tool}
+    who: Detail = {"by": by, "because": because, "account": account, "change": generation}
+    return Note(Millis(at), Matter.SWITCH_TURNED, str(Scope(tenant, flow, tool)), {**about, **who})
+
+
+def changes(db: sqlite3.Connection) -> list[ChangeRow]:
+    """The whole history, the oldest line first."""
+    found: list[ChangeRow] = db.execute(SQL["select_switch_changes"], (-1,)).fetchall()
+    return found[::-1]
+
+
+def contradictions(db: sqlite3.Connection, noted: Mapping[int, Note]) -> Iterator[tuple[int, str]]:
+    """Where the history is not what the house was told, by change, or what is on is not what the history comes to."""
+    missing, on = dict(noted), dict[Row, int]()
+    for row in changes(db):
+        generation, act, level, tenant, flow, tool, by, _, because, at = row
+        told = missing.pop(generation, None)
+        if told is None:
+            yield generation, "it was added: the house does not know it"
+        elif told != note_of(row):
+            yield generation, "it was changed: the house has another one"
+        if act in ("kill", "unkill"):
+            on = {one: number for one, number in on.items() if one[:4] != (level, tenant, flow, tool)}
+        if act == "kill":
+            on[level, tenant, flow, tool, by, because, generation, at] = generation
+    for generation in sorted(missing):
+        yield generation, "it was removed: the house knows it"
+    rows: set[Row] = set(db.execute(_SELECT).fetchall())
+    for one in sorted(on.keys() - rows):
+        yield on[one], f"{one[0]} is not on any more as it was turned on, and nobody lifted it"
+    for one in sorted(rows - on.keys()):
+        yield one[6], f"{one[0]} is on, and nobody turned it on like this"
 
 
 def _checked(wish: Wish) -> Wish:

@@ -1,2 +1,2 @@
--- The write under a key.
-SELECT tenant, tool, key, status, run, call, args, salt, at, doubts FROM intents WHERE tenant = ? AND tool = ? AND key = ?
+-- The write under a key, or under what an erasure left of it.
+SELECT tenant, tool, key, status, run, call, args, salt, at, doubts FROM intents WHERE tenant = ? AND tool = ? AND key IN (?, ?)

@@ -1,0 +1,2 @@
+-- Free a key.
+DELETE FROM intents WHERE tenant = ? AND tool = ? AND key = ?

@@ -1,0 +1,2 @@
+-- Runs that moved since a time, in their order.
+SELECT no, state FROM runs WHERE updated_at >= ? ORDER BY no
