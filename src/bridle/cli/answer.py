@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from bridle.cli.approvals import approval_meant
 from bridle.cli.card import card, changes
 from bridle.cli.exits import OK, Failed
+from bridle.cli.options import AsJson, Store
 from bridle.cli.place import reading
 from bridle.cli.screen import OUT, bold, dim, good
 from bridle.cli.where import now, option_for, path_of
@@ -30,7 +31,6 @@ LOOKS_SECONDS = 0.05
 MOST_ARGS = 256_000  # bytes
 
 Named = Annotated[str, Parameter(name="APPROVAL")]
-Json_ = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Yes = Annotated[bool, Parameter(negative="", show_default=False)]
 
 
@@ -49,7 +49,7 @@ class Given:
 
 
 def approve(
-    approval: Named, /, *, by: str | None = None, yes: Yes = False, store: str | None = None, as_json: Json_ = False
+    approval: Named, /, *, by: str | None = None, yes: Yes = False, store: Store = None, as_json: AsJson = False
 ) -> int:
     """Allow a call that waits: once, and exactly as it is shown. On a terminal it is shown first, and you are asked.
 
@@ -61,10 +61,6 @@ def approve(
         Who answers, for the journal; not who asked for the run. Default: the name of this user.
     yes
         Do not ask.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document, and no question.
     """
     return _answer(Given(Answer.APPROVE, approval, by, store, as_json, is_sure=yes))
 
@@ -76,8 +72,8 @@ def edit(
     args: str,
     by: str | None = None,
     yes: Yes = False,
-    store: str | None = None,
-    as_json: Json_ = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
     """Allow a call that waits with other arguments: smaller numbers, and no new names.
 
@@ -91,10 +87,6 @@ def edit(
         Who answers, for the journal; not who asked for the run. Default: the name of this user.
     yes
         Do not ask.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document, and no question.
     """
     try:
         changed = strict_json.parse(args, max_bytes=MOST_ARGS)
@@ -106,7 +98,7 @@ def edit(
 
 
 def reject(
-    approval: Named, /, *, because: str, by: str | None = None, store: str | None = None, as_json: Json_ = False
+    approval: Named, /, *, because: str, by: str | None = None, store: Store = None, as_json: AsJson = False
 ) -> int:
     """Refuse a call that waits. The run goes on without it, and is told why.
 
@@ -118,16 +110,12 @@ def reject(
         The reason: the model, the flow and the journal are told.
     by
         Who answers, for the journal; not who asked for the run. Default: the name of this user.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
     """
     return _answer(Given(Answer.REJECT, approval, by, store, as_json, said=because))
 
 
 def respond(
-    approval: Named, /, *, text: str, by: str | None = None, store: str | None = None, as_json: Json_ = False
+    approval: Named, /, *, text: str, by: str | None = None, store: Store = None, as_json: AsJson = False
 ) -> int:
     """Answer in place of a call that waits: it is not made, and the run is told these words.
 
@@ -139,10 +127,6 @@ def respond(
         The words.
     by
         Who answers, for the journal; not who asked for the run. Default: the name of this user.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
     """
     return _answer(Given(Answer.RESPOND, approval, by, store, as_json, said=text))
 

@@ -1,11 +1,8 @@
 """`bridle approvals`: what waits for a person, everything he has to see of it, and how he answers."""
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
 from bridle.cli.card import as_document, card, commands, is_late
 from bridle.cli.exits import OK, Failed
+from bridle.cli.options import AsJson, Store
 from bridle.cli.place import MOST_NAMED, meant, reading
 from bridle.cli.screen import OUT, dim
 from bridle.cli.where import now, option_for, path_of
@@ -16,18 +13,10 @@ from bridle.store.sqlite import SqliteStore
 
 def approvals(
     *,
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
-    """List what waits for a person, the oldest question first.
-
-    Parameters
-    ----------
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
-    """
+    """List what waits for a person, the oldest question first."""
     path, at = path_of(store), now()
     with reading(path) as opened:
         found = Approvals(opened, World()).pending()

@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from bridle.cli.exits import FOUND, OK, Failed
+from bridle.cli.options import AsJson, Store
 from bridle.cli.place import ids, meant, reading
 from bridle.cli.screen import ERR, OUT, bad, bold, counted, dim, doubtful, good, size
 from bridle.cli.where import age, now, path_of
@@ -29,8 +30,8 @@ def verify(
     checkpoints: Path | None = None,
     key: Path | None = None,
     head: Annotated[list[str] | None, Parameter(negative="")] = None,
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
     """Recompute every chain, and compare it with the house, the checkpoints and the payloads. Exits 2 on a gap.
 
@@ -46,10 +47,6 @@ def verify(
         The public key of the checkpoints. Default: beside the private one.
     head
         A head that you hold, of a result or of the house, as hex; may be given several times.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
     """
     from bridle.cli.evidence import examined, held_lines
 
@@ -80,15 +77,13 @@ def verify(
 
 
 @audit.command
-def export(*, run: str | None = None, store: str | None = None) -> int:
+def export(*, run: str | None = None, store: Store = None) -> int:
     """Print everything that is needed to recompute the chains without bridle, as JSON lines.
 
     Parameters
     ----------
     run
         Only this run, beside the house.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
     """
     from bridle.store.audit import exported, snapshot
     from bridle.store.sinks import file_of
@@ -110,8 +105,8 @@ def head(
     run: Annotated[str | None, Parameter(name="RUN", show_default=False)] = None,
     /,
     *,
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
     """Print where the chain of the house ends, or that of a run. Kept elsewhere, it shows a journal that was cut.
 
@@ -119,10 +114,6 @@ def head(
     ----------
     run
         Its id, an unambiguous beginning of it, or last. Default: the house.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
     """
     from bridle.store import house
     from bridle.store.audit import snapshot
@@ -153,8 +144,8 @@ def erase(
     tenant: str | None = None,
     by: str | None = None,
     because: str = "",
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
     """Erase what runs that have ended kept beside their journals: inputs, arguments, results, states, answers.
 
@@ -172,10 +163,6 @@ def erase(
         Who erases, for the journal. Default: the name of this user.
     because
         Why, for the journal. It is never erased.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
     """
     from bridle.cli.evidence import erased
     from bridle.store.base import Grounds
@@ -203,15 +190,13 @@ def erase(
 
 
 @audit.command(name="init-key")
-def init_key(*, key: Path | None = None, store: str | None = None) -> int:
+def init_key(*, key: Path | None = None, store: Store = None) -> int:
     """Make the key that signs checkpoints, once; from its next start on, each process that drives runs signs.
 
     Parameters
     ----------
     key
         Where the private key goes; the public one beside it. Default: BRIDLE_AUDIT_KEY, or beside the store.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
     """
     from bridle.store import house, signing
     from bridle.store.audit import snapshot

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from bridle.bridle import Bridle
 from bridle.cli.exits import ERROR, OK
+from bridle.cli.options import AsJson, Store
 from bridle.cli.outcome import heading
 from bridle.cli.place import meant, reading
 from bridle.cli.screen import ERR, OUT, bad, dim, duration
@@ -23,8 +24,8 @@ def cancel(
     /,
     *,
     by: str | None = None,
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
     """Cancel a run: nothing new is admitted, what is in flight is cancelled.
 
@@ -34,10 +35,6 @@ def cancel(
         Its id, or an unambiguous beginning of it.
     by
         Who asks, for the journal. Default: the name of this user.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
     """
     path = path_of(store)
     with reading(path) as opened:

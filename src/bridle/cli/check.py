@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from bridle.cli.exits import ERROR, FOUND, OK
+from bridle.cli.options import AsJson
 from bridle.cli.screen import ERR, OUT, Span, bad, bold, dim, doubtful, good
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def check(
     /,
     *,
     app: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Check a policy file: every mistake at once; or every setting in force, and what a call holds at worst.
 
@@ -28,8 +29,6 @@ def check(
         The file. Default: bridle.yaml.
     app
         Your code, as module:b; the policy is compared with its tools and flows.
-    as_json
-        One JSON document.
     """
     from bridle.cli.foreseen import foresee
     from bridle.config import BadPolicy, load_policy

@@ -1,11 +1,9 @@
 """`bridle doctor`: whether this machine, this store and this policy are well."""
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from bridle.cli.exits import FOUND, OK, Failed
+from bridle.cli.options import AsJson, Store
 from bridle.cli.screen import OUT, Span, bad, bold, dim, doubtful, good
 from bridle.cli.where import path_of
 
@@ -16,8 +14,8 @@ def doctor(
     *,
     runs: int = 1_000,
     policy: Path | None = None,
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
     """Look for what is wrong: Python, SQLite, the store, its journals and accounts, the policy, prices.
 
@@ -27,10 +25,6 @@ def doctor(
         How many of the newest runs are recomputed from their journals.
     policy
         The policy file. Default: bridle.yaml, if there is one.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
     """
     if not 1 <= runs <= MOST_RUNS:
         raise Failed(f"--runs is between 1 and {MOST_RUNS:,}, not {runs}")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bridle.cli.exits import FOUND, OK, Failed
+from bridle.cli.options import AsJson, Store
 from bridle.cli.place import meant, reading
 from bridle.cli.screen import OUT, Span, ago, bold, counted, cut, dim
 from bridle.cli.where import now, option_for, path_of
@@ -22,18 +23,10 @@ MOST_ARGS = 60  # columns
 
 def doubts(
     *,
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
-    """List the writes of which nobody knows whether they took effect.
-
-    Parameters
-    ----------
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
-    """
+    """List the writes of which nobody knows whether they took effect."""
     path = path_of(store)
     with reading(path) as opened:
         found = Doubts(opened, World()).pending()
@@ -62,8 +55,8 @@ def resolve(
     *,
     because: str = "",
     by: str | None = None,
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
     """Say whether a write in doubt took effect. It is final.
 
@@ -77,10 +70,6 @@ def resolve(
         How you know, for the journal.
     by
         Who says so, for the journal. Default: the name of this user.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
     """
     if not because.strip():
         raise Failed('a resolution has a reason: --because "what the far end shows"')

@@ -12,6 +12,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bridle.cli.exits import FOUND, OK, Failed
+from bridle.cli.options import AsJson, Store
 from bridle.cli.screen import OUT, ago, bad, bold, counted, dim, doubtful, duration, good, moment
 from bridle.cli.where import now, option_for, path_of
 from bridle.rules.failure import ControlUnavailable
@@ -37,8 +38,8 @@ def kill(  # noqa: PLR0913 - each is an option of the command line
     because: Text = "",
     by: str | None = None,
     only_list: Annotated[bool, Parameter(name="--list", negative="", show_default=False)] = False,
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
     """Take away writes, expensive calls, egress, or everything; nothing of it starts from here on, in any process.
 
@@ -59,10 +60,6 @@ def kill(  # noqa: PLR0913 - each is an option of the command line
         Who you are. Default: the name of this user.
     only_list
         Change nothing: show what is on, who has acknowledged it, and the newest changes.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
     """
     path, scope = path_of(store), Scope(tenant, flow, tool)
     if only_list:
@@ -90,8 +87,8 @@ def unkill(  # noqa: PLR0913 - each is an option of the command line
     tool: Text = "",
     because: Text = "",
     by: str | None = None,
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
     """Give back what `bridle kill` took away from exactly this scope. Who set it may not, where there are two people.
 
@@ -109,10 +106,6 @@ def unkill(  # noqa: PLR0913 - each is an option of the command line
         Why; it stands in the history.
     by
         Who you are. Default: the name of this user.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
     """
     path, scope = path_of(store), Scope(tenant, flow, tool)
     with _opened(path) as book:

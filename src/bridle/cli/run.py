@@ -20,6 +20,7 @@ from bridle.cli.application import application
 from bridle.cli.card import card, commands
 from bridle.cli.exits import INTERRUPTED, Failed, of_a_run
 from bridle.cli.live import Watch
+from bridle.cli.options import AsJson, Store
 from bridle.cli.outcome import told
 from bridle.cli.screen import ERR, OUT, dim
 from bridle.cli.where import now, place_of
@@ -65,8 +66,8 @@ def run(  # noqa: PLR0913 - each is an option of the command line
     given: Annotated[str | None, Parameter(name="--input")] = None,
     key: str | None = None,
     tenant: str = "default",
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
     """Run a flow, and watch it. Without --app: answer a question from a folder of documents, with citations.
 
@@ -88,10 +89,6 @@ def run(  # noqa: PLR0913 - each is an option of the command line
         The same key is the same run, for ever.
     tenant
         On whose account.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        The result as one JSON document.
     """
     place = place_of(store)
     if app is None:

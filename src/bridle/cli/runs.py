@@ -5,6 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bridle.cli.exits import OK, Failed
+from bridle.cli.options import AsJson, Store
 from bridle.cli.place import reading
 from bridle.cli.screen import OUT, Span, ago, bad, bold, cut, dim, doubtful, duration, good
 from bridle.cli.where import now, option_for, path_of
@@ -23,8 +24,8 @@ def runs(
     *,
     only_open: Annotated[bool, Parameter(name="--open", negative="", show_default=False)] = False,
     limit: int = 20,
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
     """List the newest runs.
 
@@ -34,10 +35,6 @@ def runs(
         Only runs that have not ended.
     limit
         How many.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
     """
     if not 1 <= limit <= MOST:
         raise Failed(f"--limit is between 1 and {MOST:,}, not {limit}")

@@ -5,6 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bridle.cli.exits import OK, Failed
+from bridle.cli.options import AsJson, Store
 from bridle.cli.place import meant, reading
 from bridle.cli.screen import OUT
 from bridle.cli.story import as_document, read_story, tell
@@ -15,8 +16,8 @@ def show(
     run: Annotated[str, Parameter(name="RUN", show_default=False)] = "last",
     /,
     *,
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
     """Tell the story of one run: what it did, what it spent, why it stopped, what to do now.
 
@@ -24,10 +25,6 @@ def show(
     ----------
     run
         Its id, an unambiguous beginning of it, or last. Default: last.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document, with every event.
     """
     path = path_of(store)
     with reading(path) as opened:

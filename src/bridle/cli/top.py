@@ -1,10 +1,7 @@
 """`bridle top`: who spends, most first, by tenant, flow, tool, who asked, and run."""
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
 from bridle.cli.exits import OK, Failed
+from bridle.cli.options import AsJson, Store
 from bridle.cli.screen import OUT, Span, bold, counted, cut, dim
 from bridle.cli.spending import Spender, Spending, spending
 from bridle.cli.where import age, now, option_for, path_of
@@ -19,8 +16,8 @@ def top(
     *,
     since: str = "1h",
     limit: int = 5,
-    store: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> int:
     """Show who spends: tenants, flows, tools, people and runs, most money first, then most calls.
 
@@ -30,10 +27,6 @@ def top(
         How far back, as in 30s, 90m, 1h, 7d.
     limit
         How many of each.
-    store
-        A path, or sqlite:///path. Default: BRIDLE_STORE, or .bridle/bridle.db.
-    as_json
-        One JSON document.
     """
     if not 1 <= limit <= MOST:
         raise Failed(f"--limit is between 1 and {MOST:,}, not {limit}")
