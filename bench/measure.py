@@ -25,6 +25,7 @@ NEAR = 10
 BLOCK = 10  # tool turns
 BLOCKS = 11
 PATIENCE = 60.0  # seconds
+HOPS = 2_000
 _numbers = count()
 
 
@@ -145,6 +146,15 @@ async def bytes_of_run(contestant: Contestant, folder: Path, turns: int) -> int:
     await contestant.one_run(fresh_key(), turns)
     await contestant.close()
     return contestant.kept_bytes()
+
+
+async def hop_us() -> float:
+    """Take the processor time of a hop to a thread and back: how fast this machine runs Python."""
+    await asyncio.to_thread(int)
+    start = time.process_time()
+    for _ in range(HOPS):
+        await asyncio.to_thread(int)
+    return (time.process_time() - start) / HOPS * 1e6
 
 
 def commit_us(folder: Path) -> float:

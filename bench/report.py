@@ -22,6 +22,7 @@ from bench.rows import LINES, MEASUREMENTS, Arena, Samples
 RESULTS = Path(__file__).parent / "results"
 US = "bridle"
 ON_A_SERVER = "DBOS on Postgres"
+HOP_US = 38  # of processor time, on the machine on which the limits of the table were set
 
 
 def options() -> argparse.Namespace:
@@ -53,7 +54,7 @@ async def present(names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]
     return versions, absent
 
 
-def machine() -> dict[str, str | float]:
+async def machine() -> dict[str, str | float]:
     """Say when and on what this was measured."""
     RESULTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
@@ -65,6 +66,7 @@ def machine() -> dict[str, str | float]:
         "sqlite": sqlite3.sqlite_version,
         "load": round(os.getloadavg()[0], 1),
         "commit_us": commit,
+        "hop_us": round(await measure.hop_us()),
     }
 
 
@@ -94,6 +96,7 @@ def footnote(where: dict[str, str | float], versions: dict[str, str], is_quick: 
     return (
         f"Medians of {rounds} in one process, {where['date']}, {where['cores']} cores; before it, load "
         f"{where['load']} and {where['commit_us']} us for a FULL commit of one row (when either is high, do it again); "
+        f"a hop to a thread and back costs {where['hop_us']} us here, and {HOP_US} us where the limits were set; "
         f"Python {where['python']}, {packages}."
     )
 
@@ -114,7 +117,7 @@ async def take(asked: Sequence[str], names: Sequence[str], is_quick: bool, is_si
 async def main() -> None:
     """Measure, print, keep."""
     asked = options()
-    where = machine()
+    where = await machine()
     names = [name for name in ROSTER if name not in asked.without]
     with postgres.server_for(ON_A_SERVER in names):
         versions, absent = await present(names)
