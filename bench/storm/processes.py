@@ -37,6 +37,7 @@ from bridle.store.switches import Wish
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 4
 IN_FLIGHT = 48  # users at once
+COMES_EVERY = 0.06  # seconds: a user; or all of them would come and go while one breaker is open
 PACE = 0.1  # of the world: a tenth of the time that its answers take in tier S
 LONGEST_RUN = 400.0  # seconds that a user waits for an answer, through whatever happens
 LAST_ENDS = 150.0  # seconds within which every run has ended after the last user
@@ -151,6 +152,7 @@ class Processes:
         async with asyncio.TaskGroup() as users:
             for task in self.tasks.values():
                 await seats.acquire()
+                await asyncio.sleep(COMES_EVERY)
                 users.create_task(self._user(task, users)).add_done_callback(lambda _: seats.release())
         hung = await self._ended(reader)
         for hand in tuple(self._hands.values()):

@@ -53,6 +53,30 @@ def test_the_money_of_the_house_is_never_overspent(cap: int, runs: list[list[int
     virtually(story, policy)
 
 
+def test_each_tenant_and_each_agent_draws_on_an_account_of_its_own() -> None:
+    caps = (
+        Cap(Level.TENANT, USD_NANO, Window.DAY, 2 * CENT, "acme"),
+        Cap(Level.TENANT, USD_NANO, Window.DAY, 3 * CENT, "other"),
+        Cap(Level.AGENT, USD_NANO, Window.DAY, 4 * CENT, "busy"),
+    )
+
+    async def story(b: Bridle, loop: VirtualLoop) -> None:
+        tool = FakeTool({"n": int}, *(Returns(f"page {n}") for n in range(40)))
+        b.declare("page.get", tool, effect="egress", cost="$0.01")
+        made = {}
+        for number, (tenant, agent) in enumerate([("acme", "a"), ("other", "a"), ("else", "busy"), ("else", "a")]):
+            before = len(tool.calls)
+            async with b.attach(agent=agent, tenant=tenant) as run:
+                for n in range(6):
+                    await asking(run, f"page.get n={10 * number + n}")
+            made[tenant, agent] = len(tool.calls) - before
+        assert made == {("acme", "a"): 2, ("other", "a"): 3, ("else", "busy"): 4, ("else", "a"): 6}
+        spent = {account.of: kept.settled for account, kept in b.store.balances().items() if account.unit == USD_NANO}
+        assert spent == {"acme": 2 * CENT, "other": 3 * CENT, "busy": 4 * CENT}
+
+    virtually(story, allowing("page.get", caps=caps, limits=Limits(max_tool_calls=100, max_usd=usd(100))))
+
+
 LITTLE = Usage(10, 10)
 
 
