@@ -23,6 +23,7 @@ Body = dict[str, object]
 
 ADAPTERS = {
     "bridle": "bench.world.bridle_agent",
+    "bridle, its key declared": "bench.world.bridle_keyed_agent",
     "LangChain agent on LangGraph": "bench.world.langgraph_agent",
     "OpenAI Agents": "bench.world.openai_agent",
     "Pydantic AI on DBOS": "bench.world.pydantic_agent",

@@ -58,15 +58,16 @@ class OutsideModel:
 class Agent:
     """bridle with its defaults, writes without approval."""
 
-    settings = (
-        f"`max_model_calls` {MAX_MODEL_CALLS}, `max_tool_calls` {MAX_TOOL_CALLS} (both are bridle's defaults), "
-        "`require_approval: false`; its tools say `CallFailed(UNAVAILABLE)` for a 503 and for a broken connection; "
-        "the run key is the same after a restart; the write is declared as "
-        f"`{json.dumps(REFUND)}` and sends `call.key` as key"
-    )
+    refund = REFUND
 
     def __init__(self) -> None:
         """Start closed."""
+        self.settings = (
+            f"`max_model_calls` {MAX_MODEL_CALLS}, `max_tool_calls` {MAX_TOOL_CALLS} (both are bridle's defaults), "
+            "`require_approval: false`; its tools say `CallFailed(UNAVAILABLE)` for a 503 and for a broken connection; "
+            "the run key is the same after a restart; the write is declared as "
+            f"`{json.dumps(self.refund)}` and sends `call.key` as key"
+        )
         self.versions = f"bridle {_version()}"
         self._flow = Flow("refunds", state=Question)
         self._flow.investigate("settle", model="outside", goal="{key} {task}", tools=["search", "refund"])
@@ -82,7 +83,7 @@ class Agent:
             except httpx2.HTTPStatusError as error:
                 raise CallFailed(FailureKind.UNAVAILABLE, str(error)) from error
 
-        @self._house.tool("refund", **REFUND)
+        @self._house.tool("refund", **self.refund)
         async def refund(order: str, cents: int, *, call: CallContext) -> str:
             try:
                 return await wire.refund(order, cents, call.key)

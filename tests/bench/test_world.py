@@ -35,6 +35,15 @@ def test_a_refund_whose_reply_never_came_is_asked_for_once_and_is_in_doubt(scena
     assert all(ended == {"`write_in_doubt`": 1} for ended in facts.ended)
 
 
+@pytest.mark.parametrize("scenario", [Scenario.CRASH, Scenario.LOST])
+def test_a_refund_that_declares_its_key_is_asked_for_again_under_it_and_the_run_ends_well(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    facts = trial("bridle, its key declared", scenario, tmp_path)
+    assert (facts.refunds, facts.keys, facts.refunds_again) == (2, 1, 0)
+    assert all(ended == {"`ok`": 1} for ended in facts.ended)
+
+
 def test_a_dependency_that_is_down_sees_fewer_calls_than_the_models_asked_for(tmp_path: Path) -> None:
     facts = bridle(Scenario.DOWN, tmp_path)
     assert facts.offered == BURST_RUNS * BURST_SEARCHES
