@@ -74,7 +74,9 @@ def halted(reason: StopReason) -> Snapshot:
 
 
 KEY = {"tool": "mail.send", "of": "r-0/c9"}
-EARLIER = Intent(TenantId("acme"), MAIL.name, "k", IntentStatus.OPEN, RunId("r-0"), CallId("c9"), Digest("a"), b"", NOW)
+EARLIER = Intent(
+    TenantId("acme"), MAIL.name, "k", IntentStatus.OPEN, RunId("r-0"), CallId("c9"), Digest("a"), b"s", NOW
+)
 
 
 def writing(status: IntentStatus, *, same_args: bool = True) -> Snapshot:
