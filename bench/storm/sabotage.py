@@ -31,6 +31,7 @@ from bridle.rules.names import CallId, Digest, Effect, Millis, RunId, TenantId, 
 from bridle.rules.prompt import Message, ModelRequest, Prompt, Role
 from bridle.rules.run import Progress, RunState
 from bridle.runs import approvals, journey, switchboard
+from bridle.runs.descendants import lost
 from bridle.store import chain
 from bridle.store.work import Work
 
@@ -154,7 +155,7 @@ def _takes_polls_for_loops(recent: Sequence[Progress], tool: ToolName, args: Dig
 
 _NUMBERS = count(1)
 _append, _lost, _ended_early, _admit, _ceiling = (
-    Work.append, journey.lost, attempt.ended_early, Gateway.admit, Prices.ceiling,
+    Work.append, lost, attempt.ended_early, Gateway.admit, Prices.ceiling,
 )  # fmt: skip
 
 SABOTAGES: Mapping[str, Sabotage] = MappingProxyType({

@@ -30,6 +30,7 @@ from bridle.runs.approvals import Approvals
 from bridle.runs.attach import Attachment, taken_or_opened
 from bridle.runs.blocking import BlockingTwins
 from bridle.runs.charter import Charter, RunRequest
+from bridle.runs.children import Children
 from bridle.runs.doubts import Doubts, WriteInDoubt
 from bridle.runs.ended import Ended
 from bridle.runs.flow import Flow
@@ -140,12 +141,13 @@ class Bridle(BlockingTwins, KillSwitch):
         self._gateway = Gateway(self._store, self.toolbox, self._world)
         self._runner = Runner(self._gateway, self._desk)
         self._recovery = Recovery(self._gateway, self._runner, self._charter, self._flows, self._lives, self._start)
+        children = Children(self._recovery, self.register, self._joined, self.cancel)
+        self._runner.begin, self._runner.end_children = children.run, children.end
         lives = self._lives.values
         self._board = Switchboard(self._store, self._gateway, self._world, lives, self.policy.kill_level)
         await self._board.look()
         await self._recovery.recover()
-        works = (sweep(self._recovery, self.cancel), self._board.watch())
-        self._tasks = [asyncio.create_task(work) for work in works]
+        self._tasks = [asyncio.create_task(w) for w in (sweep(self._recovery, self.cancel), self._board.watch())]
 
     async def close(self, drain: float = 0) -> None:
         """Settle what rides, let go of the store, and cancel what still runs.
@@ -273,7 +275,7 @@ class Bridle(BlockingTwins, KillSwitch):
         async with self._resuming:
             task = self._working.get(earlier.run)
             state = self.store.recorded(earlier.run).state
-            is_due = state.stop is None and not state.waits(self._world.now())
+            is_due = state.stop is None and not self._recovery.waits(state)
             is_lost = is_due and self.store.driver(earlier.run) in ("", self.store.worker)
             if task is None and is_lost:
                 with suppress(Fenced):  # another worker was faster, and it is waited for

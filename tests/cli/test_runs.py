@@ -1,8 +1,10 @@
 """The list of runs."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
+from bridle import Denied, Flow, Run
 from tests.cli.conftest import Bridled
 from tests.cli.house import STARTED, House, busy, greedy
 
@@ -34,6 +36,7 @@ def test_the_json_of_runs_has_stable_names(bridle: Bridled, here: Path) -> None:
         "loop": "flow",
         "flow": "greedy",
         "version": "1",
+        "parent": None,
         "tenant": "default",
         "by": "ann",
         "step": "more",
@@ -55,3 +58,29 @@ def test_the_store_is_named_by_the_option_the_environment_or_the_folder(bridle: 
     assert "busy" in bridle("runs").out
     House(here / "other.db").run(greedy())
     assert "greedy" in bridle("runs", "--store", str(here / "other.db")).out
+
+
+def test_children_are_marked_and_the_stories_of_both_name_each_other(bridle: Bridled, here: Path) -> None:
+    flow, part = Flow("whole", state=dict), Flow("part", state=dict)
+
+    @part.step()
+    async def read(run: Run, state: object) -> object:
+        return (await run.call("web.get", {"url": "a"})).text
+
+    @flow.step()
+    async def ask(run: Run, state: object) -> object:
+        with suppress(Denied):
+            await run.child(part, {}, budgets={"max_tool_calls": 7})
+        return (await run.child(part, {}, budgets={"max_tool_calls": 2})).answer
+
+    parent = House(here / "s.db").run(flow).run_id
+    lines = json.loads(bridle("runs", "--store", "s.db", "--json").out)["runs"]
+    (child,) = [line["run_id"] for line in lines if line["parent"] == parent]
+    assert "part (child)" in bridle("runs", "--store", "s.db").out
+    told = bridle("show", parent, "--store", "s.db").out
+    assert "child of flow part refused (max_tool_calls)" in told
+    assert f"child {child} of flow part (2 tool calls, $1.00 set aside)" in told
+    assert f"child {child} ended ok, 2 tool calls" in told  # the second attempt came through
+    told = bridle("show", child, "--store", "s.db").out
+    assert f"child of {parent}, begun in its step ask" in told
+    assert "max_tool_calls 2 2" in " ".join(told.split())

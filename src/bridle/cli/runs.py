@@ -65,7 +65,7 @@ def _row(line: RunLine, at: Millis) -> tuple[Span, ...]:
         bold(state.run),
         status_of(line),
         str(line.reason or (state.halt.reason if state.halt else _waits_for(state))),
-        state.name,
+        f"{state.name} (child)" if state.parent else state.name,
         str(state.spent(TOOL_CALLS)),
         show_usd(state.spent(USD_NANO)),
         ago(state.started_at, at),
@@ -93,6 +93,8 @@ def _waits_for(state: RunState) -> str:
     if state.phase is not Phase.SUSPENDED:
         return ""
     asked = next((asked for asked in state.asked if asked.answer is None), None)
+    if asked is None and state.children:
+        return f"child {next(iter(state.children))}"
     return f"approval of {cut(asked.tool, 40)}" if asked is not None else "a worker"
 
 
@@ -108,6 +110,7 @@ def as_document(line: RunLine) -> dict[str, object]:
         "loop": state.loop,
         "flow": state.name,
         "version": state.version,
+        "parent": state.parent or None,
         "tenant": state.tenant,
         "by": state.by,
         "step": state.step,

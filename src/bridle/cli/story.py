@@ -29,6 +29,7 @@ from bridle.rules.policy import Policy
 from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import Status, StopNote, StopReason
 from bridle.runs.approvals import Approvals
+from bridle.runs.charter import governing
 from bridle.runs.result import RunResult, read_result, spent_by
 from bridle.store.base import Entry, Store
 
@@ -53,7 +54,7 @@ def read_story(store: Store, run: RunId, *, is_worked_on: bool) -> Story:
     """Read a run. Raises UnknownRun, and BadRow for a damaged one."""
     state = store.recorded(run).state
     kept = store.policy(state.policy)
-    policy = Policy.parse(kept).for_run(state.tenant, state.name) if kept is not None else None
+    policy = governing(store, state, Policy.parse(kept)) if kept is not None else None
     asked = store.payload(run, "input") or b""
     return Story(state, read_result(store, run), store.journal(run), policy, asked, is_worked_on)
 
@@ -65,6 +66,8 @@ def tell(screen: Screen, story: Story, store: Store, option: str, at: Millis) ->
     version = f" {state.version}" if state.version else ""
     whose = "attached agent" if state.loop == "attach" else "flow"
     screen.line(dim(f"  {whose} {state.name}{version}, for {state.tenant}, by {state.by}, {moment(state.started_at)}"))
+    if state.parent:
+        screen.line(dim("  child of "), bold(state.parent), dim(f", begun in its step {state.within}"))
     if story.asked:
         screen.line(dim("  asked: "), excerpt(_given(story.asked), screen.width - 12))
     screen.line()
@@ -222,6 +225,10 @@ def _still_open(screen: Screen, story: Story, store: Store, option: str, at: Mil
             card(screen, question, at)
             commands(screen, question, option)
         return
+    for child in state.children if state.phase is Phase.SUSPENDED else ():
+        screen.line(
+            bold("why  "), doubtful("waiting"), f"  Its child {child} has not ended; `bridle show {child}{option}`"
+        )
     if state.halt is not None:
         screen.line(bold("why  "), f"It is halted: {state.halt.text()}")
     ends = f"`bridle cancel {state.run}{option}` ends it"
@@ -247,6 +254,7 @@ def as_document(story: Story, store: Store) -> dict[str, object]:
         "loop": state.loop,
         "flow": state.name,
         "version": state.version,
+        "parent": state.parent or None,
         "tenant": state.tenant,
         "by": state.by,
         "policy": state.policy,

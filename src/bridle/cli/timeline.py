@@ -19,6 +19,9 @@ from bridle.rules.events import (
     CallReused,
     CallSettled,
     CallVoided,
+    ChildClosed,
+    ChildFunded,
+    ChildRefused,
     Event,
     LadderMoved,
     PayloadErased,
@@ -36,7 +39,9 @@ from bridle.rules.names import (
     MILLIS_PER_SECOND,
     TOKENS_IN,
     TOKENS_OUT,
+    TOOL_CALLS,
     USD_NANO,
+    Amounts,
     CallId,
     Digest,
     Effect,
@@ -86,6 +91,7 @@ class Timeline:
             case RunStarted():
                 whose = "attached agent" if event.loop == "attach" else "flow"
                 said = f"started: {whose} {event.name}, for {event.tenant}, by {event.by}"
+                said += f", as a child of {event.parent}" if event.parent else ""
                 return [self._line(event.at, said)]
             case StepEntered():
                 return [self._line(event.at, bold(f"step {event.step}"), dim(_limits(event)))]
@@ -114,6 +120,8 @@ class Timeline:
                 return [self._waits(event)]
             case RunResumed():
                 return [self._line(event.at, bold(f"resumed after {duration(event.away)} away"))]
+            case ChildFunded() | ChildRefused() | ChildClosed():
+                return [self._child(event)]
             case RunHalted():
                 return [self._line(event.at, doubtful(f"halted: {StopNote(event.reason, event.detail).text()}"))]
             case RunStopped():
@@ -127,6 +135,16 @@ class Timeline:
                 return [self._line(event.at, doubtful(said + (f": {event.because}" if event.because else "")))]
             case _:
                 assert_never(event)
+
+    def _child(self, event: ChildFunded | ChildRefused | ChildClosed) -> Line:
+        if isinstance(event, ChildFunded):
+            money = dim(f" ({counted(event.hold.get(TOOL_CALLS, 0), 'tool call')}, {_money(event.hold)} set aside)")
+            return self._line(event.at, "  child ", bold(event.child), f" of flow {event.name}", money)
+        if isinstance(event, ChildRefused):
+            why_not = StopNote(event.reason, event.detail).text()
+            return self._line(event.at, f"  child of flow {event.name}", bad(f" refused ({event.reason}): {why_not}"))
+        spent = dim(f", {counted(event.used.get(TOOL_CALLS, 0), 'tool call')}, {_money(event.used)}")
+        return self._line(event.at, "  child ", bold(event.child), f" ended {event.reason}", spent)
 
     def _resolved(self, event: CallResolved) -> Line:
         known = "it took effect" if event.happened else "it took no effect"
@@ -255,3 +273,7 @@ def _limits(event: StepEntered) -> str:
 def excerpt(body: bytes, columns: int) -> str:
     """The beginning of something that was kept, on one line."""
     return cut(visible(body[: 4 * columns + 8].decode("utf-8", "replace")), columns)
+
+
+def _money(amounts: Amounts) -> str:
+    return show_usd(amounts.get(USD_NANO, 0))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import field, replace
 
 from bridle.gateway.claims import claim_of, claimed
+from bridle.gateway.lineage import lineage
 from bridle.gateway.live import Live
 from bridle.gateway.proposal import ModelWish, Proposal
 from bridle.gateway.settlement import Party, Settlement, accounts, concurrency_of, moved, settle
@@ -131,6 +132,7 @@ class Admission:
             self._twin(proposal, this_turn, health) if self.attempt == 1 else None,
             balances,
             claim_of(tx, party.tenant, party.run, proposal, self.attempt) if proposal.key else None,
+            lineage(tx, state) if state.parent else (),
         )
 
     def _move_tenant(self, tx: Transaction, party: Party, seen: Snapshot) -> None:

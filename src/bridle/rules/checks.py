@@ -55,6 +55,7 @@ class Snapshot:
     twin: CallId | None = None  # an identical call whose observation may stand for this one
     balances: Mapping[Account, Balance] = field(default_factory=dict)  # shared accounts this call would draw on
     claim: Claim | None = None  # of a write: what stands under its key
+    above: tuple[RunState, ...] = ()  # of a child: its parent, and the parents of that
 
     @property
     def is_answered(self) -> bool:
@@ -67,6 +68,9 @@ Check = Callable[[Call, Snapshot], Objection | None]
 
 def run_is_open(call: Call, seen: Snapshot) -> Objection | None:
     """After the halt only the finalise call is admitted; after the end, nothing."""
+    over = next((one for one in seen.above if one.phase in (Phase.HALTED, Phase.STOPPED)), None)
+    if over is not None and seen.run.stop is None:
+        return Halt(StopReason.CANCELLED, {"by": f"its parent {over.run}"})
     if seen.run.phase is Phase.OPEN:
         return None
     if seen.run.phase is Phase.SUSPENDED:
@@ -84,6 +88,8 @@ def time(call: Call, seen: Snapshot) -> Objection | None:
     last_word = call.purpose is Purpose.FINALISE and seen.run.phase is Phase.HALTED
     ends = seen.run.deadline if last_word else seen.run.work_until
     if seen.now >= ends:
+        return Halt(StopReason.MAX_SECONDS, out_of_time(seen.run, seen.policy.limits, seen.now))
+    if any(one.phase is Phase.OPEN and seen.now >= one.work_until for one in seen.above):
         return Halt(StopReason.MAX_SECONDS, out_of_time(seen.run, seen.policy.limits, seen.now))
     if call.purpose is Purpose.WORK and seen.run.node_deadline and seen.now >= seen.run.node_deadline:
         return Halt(StopReason.MAX_SECONDS, step_out_of_time(seen.run, seen.now), Level.NODE)
@@ -120,7 +126,10 @@ def kill_switch(call: Call, seen: Snapshot) -> Objection | None:
     """`all` halts the run; a smaller level, or one that names a tool, takes calls away. A model has no other way."""
     if not seen.switches:
         return None
-    switch = against_call(seen.switches, seen.run.tenant, seen.run.name, call.tool, seen.tool)
+    names = (seen.run.name, *(one.name for one in seen.above))
+    against = (against_call(seen.switches, seen.run.tenant, name, call.tool, seen.tool) for name in names)
+    found = [switch for switch in against if switch is not None]
+    switch = next((switch for switch in found if switch.halts), found[0] if found else None)
     if switch is None:
         return None
     if switch.halts:

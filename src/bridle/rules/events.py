@@ -39,6 +39,12 @@ class RunStarted:
     input: Digest
     deadline: Millis
     finalise: Amounts = field(default_factory=dict)  # held from the start for the last call
+    parent: RunId = RunId("")  # of a child: the run that began it and funds it
+    within: str = ""  # the parent's step
+    depth: int = 0  # generations below the run that somebody asked for
+    funds: Amounts = field(default_factory=dict)  # what a child may use at most; its parent holds it
+    is_tainted: bool = False  # what its parent had read
+    has_read_private: bool = False
 
 
 @data
@@ -214,6 +220,41 @@ class RunResumed:
 
 
 @data
+class ChildFunded:
+    """A run began a child: it holds what the child may use at most, and the step that this takes is used."""
+
+    at: Millis
+    child: RunId
+    name: str  # of its flow
+    version: str
+    hold: Amounts
+
+
+@data
+class ChildRefused:
+    """A child was not begun: nothing of it ran, and nothing is held."""
+
+    at: Millis
+    name: str  # of its flow
+    version: str
+    reason: StopReason
+    detail: Detail = field(default_factory=dict)
+
+
+@data
+class ChildClosed:
+    """A child ended, in the same instant: its parent pays what it used, the rest goes back, its labels are joined."""
+
+    at: Millis
+    child: RunId
+    used: Amounts
+    reason: StopReason
+    is_tainted: bool = False
+    has_read_private: bool = False
+    missing: tuple[ToolName, ...] = ()
+
+
+@data
 class RunHalted:
     """Nothing else is admitted but the one finalise call."""
 
@@ -277,6 +318,9 @@ Event = (
     | ApprovalDecided
     | RunSuspended
     | RunResumed
+    | ChildFunded
+    | ChildRefused
+    | ChildClosed
     | RunHalted
     | RunStopped
     | LadderMoved

@@ -19,6 +19,9 @@ from bridle.rules.events import (
     CallReused,
     CallSettled,
     CallVoided,
+    ChildClosed,
+    ChildFunded,
+    ChildRefused,
     Event,
     LadderMoved,
     PayloadErased,
@@ -101,6 +104,8 @@ def apply(state: RunState | None, event: Event) -> RunState:
             return _asked(state, event)
         case StepEntered():
             return _entered(state, event)
+        case ChildFunded() | ChildRefused() | ChildClosed():
+            return _child(state, event)
         case RunResumed():
             return state.with_(
                 seq=state.seq + 1,
@@ -112,11 +117,10 @@ def apply(state: RunState | None, event: Event) -> RunState:
                 deadline=Millis(state.deadline + event.away),
                 node_deadline=Millis(state.node_deadline + event.away if state.node_deadline else 0),
             )
-        case LadderMoved():
-            return state.with_(seq=state.seq + 1, last_at=event.at)
-        case ToolsWithheld():
-            off = tuple(event.off)
-            return state.with_(seq=state.seq + 1, last_at=event.at, withheld=off, missing=_missing(state.missing, *off))
+        case LadderMoved() | ToolsWithheld():
+            off = tuple(event.off) if isinstance(event, ToolsWithheld) else state.withheld
+            missing = state.missing if off == state.withheld else _missing(state.missing, *off)
+            return state.with_(seq=state.seq + 1, last_at=event.at, withheld=off, missing=missing)
         case RunHalted() | RunStopped():
             return _over(state, event)
         case PayloadErased():  # it took no time of the run
@@ -139,6 +143,12 @@ def _started(event: RunStarted) -> RunState:
         last_at=event.at,
         seq=1,
         finalise=event.finalise,
+        parent=event.parent,
+        within=event.within,
+        depth=event.depth,
+        funds=event.funds,
+        is_tainted=event.is_tainted,
+        has_read_private=event.has_read_private,
     )
 
 
@@ -155,6 +165,29 @@ def _entered(state: RunState, event: StepEntered) -> RunState:
         used=used,
         before=plus(used, state.held),
         node_finalise=event.finalise,
+    )
+
+
+def _child(state: RunState, event: ChildFunded | ChildRefused | ChildClosed) -> RunState:
+    if isinstance(event, ChildRefused):
+        return state.with_(seq=state.seq + 1, last_at=event.at, refusals=state.refusals + 1)
+    if isinstance(event, ChildFunded):
+        if event.child in state.children:
+            raise JournalBroken(f"{event.child} is funded once")
+        children = {**state.children, event.child: event.hold}
+        used, held = plus(state.used, {STEPS: 1}), plus(state.held, event.hold)
+        return state.with_(seq=state.seq + 1, last_at=event.at, used=used, held=held, children=children)
+    if event.child not in state.children:
+        raise JournalBroken(f"{event.child} is no open child")
+    return state.with_(
+        seq=state.seq + 1,
+        last_at=event.at,
+        children={child: hold for child, hold in state.children.items() if child != event.child},
+        held=minus(state.held, state.children[event.child]),
+        used=plus(state.used, event.used),
+        missing=_missing(state.missing, *event.missing),
+        is_tainted=state.is_tainted or event.is_tainted,
+        has_read_private=state.has_read_private or event.has_read_private,
     )
 
 

@@ -26,6 +26,7 @@ from bridle.rules.policy import LimitsPatch
 from bridle.rules.stop import StopNote, StopReason, strongest
 
 REMEMBERED = 12  # results that looping is judged by: three repeats of a cycle of four
+NEVER_BY_ITSELF = Millis(2**53)  # when a run wakes that waits for a child
 RETRIES_OF_A_RUN = 3  # so that N calls send at most N + 3
 MISSING_AT_MOST = 16  # names of what was not available
 REUSED = Digest("=")  # the result of a call that another one's observation answered
@@ -110,6 +111,11 @@ class RunState:
     away: Millis = Millis(0)  # how long nobody worked on it
     halt: StopNote | None = None
     stop: StopNote | None = None
+    parent: RunId = RunId("")  # of a child
+    within: str = ""  # the parent's step that it was begun in
+    depth: int = 0
+    funds: Amounts = field(default_factory=dict)  # what a child may use at most
+    children: Mapping[RunId, Amounts] = field(default_factory=dict)  # open ones, with what is held for each
 
     def with_(self, **changes: object) -> "RunState":
         """This state with some fields changed; a tenth of the price of `dataclasses.replace` on this many."""
@@ -130,10 +136,16 @@ class RunState:
 
     @property
     def wakes_at(self) -> Millis | None:
-        """When a suspended run goes on: once every question is answered, or the first of them expires."""
+        """When a suspended run goes on: once every question is answered, or the first of them expires.
+
+        One with an open child waits for that too, and its questions have no say twice.
+        """
         if self.phase is not Phase.SUSPENDED:
             return None
-        return min((asked.until for asked in self.asked if asked.answer is None), default=Millis(0))
+        until = [asked.until for asked in self.asked if asked.answer is None]
+        if self.children:
+            return min((at for at in until if at > self.suspended_at), default=NEVER_BY_ITSELF)
+        return min(until, default=Millis(0))
 
     def waits(self, now: Millis) -> bool:
         """Whether nothing goes on before a person answers, the loop that was suspended comes back, or time is over."""

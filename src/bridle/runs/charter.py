@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from bridle.gateway.world import World
 from bridle.rules.failure import BridleError
+from bridle.rules.funding import bound
 from bridle.rules.names import Digest, RunId, TenantId
 from bridle.rules.policy import Policy
-from bridle.runs.journey import Opening, new_id
+from bridle.rules.run import RunState
+from bridle.runs.journey import Opening, new_id, node_policy
 from bridle.store.base import RunKey, Store
 from bridle.store.chain import keyed
 
@@ -43,12 +45,15 @@ class Charter:
     def kept(self, store: Store, run: RunId) -> Policy:
         """The policy that a run names, also when the house has another one today. Raises BridleError."""
         state = store.recorded(run).state
-        if state.policy == self.digest:
-            return self.of(state.tenant, state.name)
-        kept = store.policy(state.policy)
-        if kept is None:
-            raise BridleError(f"run {run} names the policy {state.policy}, which is not in the store")
-        return self._narrowed(Policy.parse(kept), state.policy, state.tenant, state.name)
+        policy = self._policy
+        if state.policy != self.digest:
+            kept = store.policy(state.policy)
+            if kept is None:
+                raise BridleError(f"run {run} names the policy {state.policy}, which is not in the store")
+            policy = Policy.parse(kept)
+        if state.parent:
+            return governing(store, state, policy)
+        return self._narrowed(policy, state.policy, state.tenant, state.name)
 
     def opening(self, request: RunRequest) -> Opening:
         """The opening of a new run. Two requests for the same have the same fingerprint."""
@@ -75,3 +80,11 @@ class Charter:
                 self._known.clear()
             known = self._known[digest, tenant, name] = policy.for_run(TenantId(tenant), name)
         return known
+
+
+def governing(store: Store, state: RunState, policy: Policy) -> Policy:
+    """The policy of a run under that of its house; a child's is that of its parent's step, within what it was given."""
+    if not state.parent:
+        return policy.for_run(state.tenant, state.name)
+    parent = store.recorded(state.parent).state
+    return bound(node_policy(governing(store, parent, policy), parent.name, state.within), state)

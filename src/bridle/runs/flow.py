@@ -95,7 +95,7 @@ class Flow:
             if edge not in ("found", "exhausted"):
                 raise BadFlow(f"{self.name}.{name}: {edge!r} is no edge of an investigation; they are found, exhausted")
         node = Node(
-            name, model, goal, tuple(ToolName(t) for t in tools), _limits(self, name, limits or {}), output, into
+            name, model, goal, tuple(ToolName(t) for t in tools), limits_of(self, name, limits or {}), output, into
         )
         found, exhausted = edges.get("found", ""), edges.get("exhausted", "")
         targets = tuple(dict.fromkeys(target for target in (found, exhausted) if target))
@@ -170,7 +170,7 @@ class Flow:
         return "\n".join(lines)
 
 
-def _limits(flow: Flow, node: str, given: Mapping[str, int | str]) -> dict[str, int]:
+def limits_of(flow: Flow, node: str, given: Mapping[str, int | str]) -> dict[str, int]:
     """Narrowed limits as whole numbers; money may be written as a string of dollars."""
     found = {}
     for name, value in given.items():

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 
 from bridle.gateway.cleaning import clean, legible
 from bridle.gateway.intents import left
+from bridle.gateway.lineage import switched_off
 from bridle.gateway.live import Live
 from bridle.gateway.settlement import Settlement, settle
 from bridle.gateway.world import World
 from bridle.rules import strict_json
 from bridle.rules.checks import may_enter
 from bridle.rules.events import (
-    CallInDoubt,
-    CallSettled,
     CallVoided,
     RunHalted,
     RunStarted,
@@ -23,14 +22,11 @@ from bridle.rules.events import (
     RunSuspended,
     StepEntered,
 )
-from bridle.rules.failure import BridleError, FailureKind
+from bridle.rules.failure import BridleError
 from bridle.rules.names import (
     ACTIVE_MS,
-    IN_FLIGHT,
     Amounts,
-    CallId,
     Digest,
-    Effect,
     Millis,
     RunId,
     TenantId,
@@ -40,6 +36,7 @@ from bridle.rules.run import Phase, RunState, ending
 from bridle.rules.stop import Retry, Status, StopNote, StopReason
 from bridle.rules.strict_json import BadJson
 from bridle.rules.switch import against_run
+from bridle.runs.descendants import closed_into, end_children, lost
 from bridle.runs.memory import remember
 from bridle.runs.signals import NotStarted
 from bridle.store.base import Fenced, RunKey, Store, Transaction
@@ -83,7 +80,28 @@ async def open_run(store: Store, world: World, opening: Opening, entry: StepEntr
     Raises NotStarted when the kill switch lets none start.
     """
     now, salt = world.now(), world.fresh(16)
-    started = RunStarted(
+
+    def opened(tx: Transaction) -> tuple[RunState, bool]:
+        earlier = tx.find(opening.tenant, opening.key)
+        if earlier is not None and joins(earlier, opening.key, now):
+            return earlier, False
+        switch = against_run(tx.switches(), opening.tenant, opening.name)
+        if switch is not None:
+            raise NotStarted(switch.note)
+        tx.keep_policy(opening.digest, opening.canonical, now)
+        return begin(tx, started(opening, salt, now), opening, entry, salt), True
+
+    try:
+        state, is_new = await store.transact(opened)
+    except asyncio.CancelledError:  # it is committed all the same, and nobody will work on it
+        await asyncio.shield(_abandon(store, world, opening, salt))
+        raise
+    return live_of(state, opening.policy, salt, entry) if is_new else state
+
+
+def started(opening: Opening, salt: bytes, now: Millis) -> RunStarted:
+    """The first event of a run."""
+    return RunStarted(
         at=now,
         run=opening.run,
         tenant=opening.tenant,
@@ -97,24 +115,12 @@ async def open_run(store: Store, world: World, opening: Opening, entry: StepEntr
         finalise=opening.finalise,
     )
 
-    def opened(tx: Transaction) -> tuple[RunState, bool]:
-        earlier = tx.find(opening.tenant, opening.key)
-        if earlier is not None and joins(earlier, opening.key, now):
-            return earlier, False
-        switch = against_run(tx.switches(), opening.tenant, opening.name)
-        if switch is not None:
-            raise NotStarted(switch.note)
-        tx.keep_policy(opening.digest, opening.canonical, now)
-        state = tx.start(started, opening.key, salt)
-        tx.keep(opening.run, "input", opening.input)
-        return (_enter(tx, state, opening.policy, entry, salt, now) if entry is not None else state), True
 
-    try:
-        state, is_new = await store.transact(opened)
-    except asyncio.CancelledError:  # it is committed all the same, and nobody will work on it
-        await asyncio.shield(_abandon(store, world, opening, salt))
-        raise
-    return live_of(state, opening.policy, salt, entry) if is_new else state
+def begin(tx: Transaction, event: RunStarted, opening: Opening, entry: StepEntry | None, salt: bytes) -> RunState:
+    """Start a run inside a transaction, and enter its first step."""
+    state = tx.start(event, opening.key, salt)
+    tx.keep(opening.run, "input", opening.input)
+    return _enter(tx, state, opening.policy, entry, salt, event.at) if entry is not None else state
 
 
 async def _abandon(store: Store, world: World, opening: Opening, salt: bytes) -> None:
@@ -191,7 +197,7 @@ async def enter(store: Store, world: World, live: Live, entry: StepEntry) -> Non
     def entered(tx: Transaction) -> RunState:
         for settlement in pending:
             settle(tx, party, settlement)
-        state = tx.state(live.run)
+        state = end_children(tx, tx.state(live.run), live.policy, now, "which went on without it")
         return _enter(tx, state, live.policy, entry, live.salt, now)
 
     live.state = await store.transact(entered)
@@ -216,11 +222,13 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
                 settle(tx, party, never_sent if call in live.unsent else lost(state, call, now))
             state = tx.state(live.run)
             left(tx, state)
+            state = end_children(tx, state, live.policy, now, ending(state, wanted).reason)
             note = ending(state, wanted)
             answer = keyed(live.salt, words) if words else Digest("")
             state = tx.append(live.run, live.epoch, [RunStopped(now, note.reason, note.detail, answer)])
             if words:
                 tx.keep(live.run, "answer", words)
+            closed_into(tx, state, now)
         return state, tx.recorded(live.run).head
 
     live.state, head = await store.transact(closed)
@@ -263,18 +271,6 @@ def _last_words(said: object, wanted: StopNote) -> tuple[bytes, StopNote]:
         return b"", StopNote(StopReason.ANSWER_INVALID, {"error": legible(str(error))}) if is_ok else wanted
 
 
-def lost(state: RunState, call: CallId, now: Millis, *, again: bool = False) -> Settlement:
-    """How a call ends that nobody waits for any more: paid in full, its seat given back, and a write is in doubt.
-
-    `again` says that recovery finds out about a write.
-    """
-    opened = state.open_calls[call]
-    if opened.effect is Effect.WRITE:
-        return Settlement(CallInDoubt(now, call, again), opened.tool, concurrency=1)
-    paid = {unit: amount for unit, amount in opened.hold.items() if unit != IN_FLIGHT}
-    return Settlement(CallSettled(now, call, paid, failure=FailureKind.CANCELLED), opened.tool, concurrency=1)
-
-
 async def take_over(
     store: Store, world: World, run: RunId, policy: Policy, *, seen: int | None = None, drives: bool = True
 ) -> Live:
@@ -292,7 +288,7 @@ async def take_over(
         live = live_of(state, policy, recorded.salt, None)
         for call in tuple(state.open_calls):
             settle(tx, live.party, lost(state, call, now, again=True))
-        switch = against_run(tx.switches(), state.tenant, state.name)
+        switch = switched_off(tx, state)
         if switch is not None and tx.state(run).phase is Phase.OPEN:  # not even the code of its step begins again
             tx.append(run, state.epoch, [RunHalted(now, StopReason.KILLED, switch.detail)])
         return tx.state(run), recorded.salt

@@ -73,7 +73,8 @@ class Recovery:
     async def _taken_up(self, state: RunState) -> "asyncio.Task[RunResult] | None":
         store, world = self.gateway.store, self.gateway.world
         state = await clocks.kept(store, world, state)
-        if state.waits(world.now()):  # the clock of a question stood still, or its loop comes back with the same key
+        if state.waits(world.now()) and not state.children:  # the clock of a question stood still, or its loop comes
+            # back with the same key; a run whose child goes on is wanted by that
             return None
         policy = self.charter.kept(store, state.run)
         flow = self.flows.get((state.name, state.version))
@@ -81,6 +82,9 @@ class Recovery:
             live = await journey.take_over(store, world, state.run, policy, seen=state.epoch)
             await self.runner.close(live, Ended(_lost(state)))
             return None
+        parent = await self._parent_of(state) if flow is None and state.parent else None
+        if parent is not None:
+            return parent
         if flow is None:  # left to a worker that has it; the seats that it holds are not
             if state.open_calls and world.now() - state.last_at >= STRANGE:
                 await journey.take_over(store, world, state.run, policy, seen=state.epoch, drives=False)
@@ -94,12 +98,24 @@ class Recovery:
             return None
         return self.start(live, flow, kept)
 
+    async def _parent_of(self, child: RunState) -> "asyncio.Task[RunResult] | None":
+        """A child whose flow is known to its parent's step alone: the parent comes back to it, and knows it."""
+        parent = self.gateway.store.recorded(child.parent).state
+        if parent.phase is not Phase.SUSPENDED or parent.run in self.lives:
+            return None
+        return await self.take_up(parent)
+
+    def waits(self, state: RunState) -> bool:
+        """Whether nothing goes on before a person answers: in this run, or in a child that it waits for."""
+        children = (self.gateway.store.recorded(child).state for child in state.children)
+        return state.waits(self.gateway.world.now()) and all(self.waits(child) for child in children)
+
     async def wait_for(self, run: RunId, every: float = 0.1) -> RunResult:
         """The result of a run, whoever drives it; it is taken up here when its worker dies. Raises BridleError."""
         store = self.gateway.store
         while True:  # ends: every run ends, or waits
             state = store.recorded(run).state
-            if state.stop is not None or state.waits(self.gateway.world.now()):
+            if state.stop is not None or self.waits(state):
                 return read_result(store, run)
             if store.driver(run) in ("", store.worker) and run not in self.lives:
                 if state.loop == "flow" and (state.name, state.version) not in self.flows:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridle.rules.names import ACTIVE_MS, TOOL_CALLS, Millis, RunId, ToolName, Unit
 from bridle.rules.run import RunState
@@ -87,5 +87,12 @@ def spent_by(state: RunState) -> dict[Unit, int]:
 
 
 def read_result(store: Store, run: RunId) -> RunResult:
-    """The result of a run from the store. Raises UnknownRun."""
-    return result_of(store.recorded(run), store.payload(run, "answer"))
+    """The result of a run from the store; what its child waits for, it waits for too. Raises UnknownRun."""
+    recorded = store.recorded(run)
+    found = result_of(recorded, store.payload(run, "answer"))
+    if found.stop is None and found.approval is None:
+        for child in recorded.state.children:
+            below = read_result(store, child)
+            if below.approval is not None:
+                return replace(found, approval=below.approval, until=below.until)
+    return found

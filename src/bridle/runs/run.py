@@ -21,14 +21,18 @@ from bridle.rules.stop import StopNote
 from bridle.runs.clamp import clamped
 from bridle.runs.desk import Desk, Seat
 from bridle.runs.ended import Ended
+from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult, spent_by
 from bridle.runs.signals import Denied, Held, Stop
+
+Begin = Callable[[Live, Flow, object, Mapping[str, int | str]], Awaitable[RunResult]]
 
 
 class Run:
     """The only thing that a step or a foreign loop is given. `call` and `model` raise Stop when the run is halted."""
 
-    def __init__(self, live: Live, gateway: Gateway, desk: Desk) -> None:
+    def __init__(self, live: Live, gateway: Gateway, desk: Desk, begin: Begin | None = None) -> None:
+        self._begin = begin
         self._live = live
         self._gateway = gateway
         self._desk = desk
@@ -88,6 +92,26 @@ class Run:
         outcomes = await self.acted(wishes)
         self._raise_stop()
         return outcomes
+
+    async def child(
+        self, flow: Flow, given: object = None, /, *, budgets: Mapping[str, int | str] | None = None
+    ) -> RunResult:
+        """Run another flow as a child of this run; its stop is a result, never an exception.
+
+        `budgets` are its limits (`max_tool_calls`, `max_usd`, ...), set aside from what this run has left before it
+        begins; what they leave out is as the policy has it for that flow, or what is left. Raises Denied when this run
+        cannot fund it (nothing is started then), Stop when this run is halted, and Held while the child waits for a
+        person: the flow comes back to this place by itself.
+        """
+        if self._begin is None:
+            raise BridleError("only a step of a flow has children; an attached loop asks for runs of its own")
+        try:
+            result = await self._begin(self._live, flow, given, budgets or {})
+        except Denied:
+            self._raise_stop()
+            raise
+        self._raise_stop()
+        return result
 
     async def model(
         self,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from traceback import format_exception, format_exception_only
@@ -27,7 +27,7 @@ from bridle.runs.investigation import investigate
 from bridle.runs.journey import StepEntry, close_run, enter, kept_state, node_limits, suspend
 from bridle.runs.memory import remember
 from bridle.runs.reserve import finalise_reserve
-from bridle.runs.run import Run
+from bridle.runs.run import Begin, Run
 from bridle.runs.signals import Denied, Held, Stop
 
 log = logging.getLogger("bridle")
@@ -42,6 +42,8 @@ class Runner:
     def __init__(self, gateway: Gateway, desk: Desk) -> None:
         self._gateway = gateway
         self._desk = desk
+        self.begin: Begin | None = None  # a child of a run
+        self.end_children: Callable[[Live], Awaitable[None]] | None = None
         self._bounds: dict[tuple[int, str, int], tuple[Flow, Policy, LimitsPatch, Amounts]] = {}
 
     async def drive(self, live: Live, flow: Flow, state: object) -> Ended:
@@ -49,7 +51,7 @@ class Runner:
 
         An outer cancellation closes the run and is raised again.
         """
-        run = Run(live, self._gateway, self._desk)
+        run = Run(live, self._gateway, self._desk, self.begin)
         try:
             ended = await self._advance(run, live, flow, state)
         except Held:
@@ -95,6 +97,7 @@ class Runner:
         """
         if ended.note.reason is not StopReason.CANCELLED:
             await self._look_after(live)
+        await self._bring_home(live)
         try:
             await close_run(self._gateway.store, self._gateway.world, live, ended.note, ended.said)
         except Exception as error:  # whatever it was, the caller is told how his run ended
@@ -123,6 +126,7 @@ class Runner:
             if step.visits and visits.get(step.name, 0) >= step.visits:
                 raise Stop(StopNote(StopReason.NO_PROGRESS, {"tool": step.name, "limit": step.visits}))
             entry = self.entry(flow, step, live.policy, state)
+            await self._bring_home(live)
             await enter(self._gateway.store, self._gateway.world, live, entry)
             if live.state.phase is not Phase.OPEN:
                 raise Stop(live.state.stop or live.state.halt or OK)
@@ -139,6 +143,12 @@ class Runner:
                 await self._gateway.settle(live)
             if live.state.in_doubt:
                 await resolve_leftovers(self._gateway, live)
+
+    async def _bring_home(self, live: Live) -> None:
+        """Children that the step did not wait for: what they have in flight comes down before they are ended."""
+        if live.state.children and self.end_children is not None:
+            with suppress(Exception):  # whatever it was, the next event of the run ends them
+                await self.end_children(live)
 
     async def _taken(self, run: Run, live: Live, flow: Flow, step: Step, state: object) -> str | Ended:
         """One step: the name of the next one, or the end."""
