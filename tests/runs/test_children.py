@@ -10,10 +10,11 @@ from typing import cast
 import pytest
 
 from bridle.bridle import Bridle
-from bridle.rules.events import ChildFunded, ChildRefused, RunStarted
+from bridle.rules.events import ChildFunded, ChildRefused, RunStarted, RunStopped
 from bridle.rules.names import STEPS, TOOL_CALLS, USD_NANO, RunId, ToolName
 from bridle.rules.policy import Limits, Narrowing, Policy
-from bridle.rules.stop import StopReason
+from bridle.rules.stop import StopNote, StopReason
+from bridle.runs import journey
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
 from bridle.runs.run import Run
@@ -337,9 +338,34 @@ async def test_a_request_of_the_same_input_does_not_join_a_child(b: Bridle, bega
     await began.wait()
     began.clear()
     asked = asyncio.ensure_future(b.run(child, {}))
-    await began.wait()
+    await asyncio.wait_for(began.wait(), 10)
     assert sorted(line.state.parent != "" for line in b.store.runs()) == [False, False, True]
     for line in b.store.runs(only_open=True):
         await b.cancel(line.state.run)
     await asyncio.gather(running, asked)
+    settled_up(b)
+
+
+async def test_a_child_that_another_worker_ended_with_its_parent_writes_nothing_more(b: Bridle) -> None:
+    child, called, gate = Flow("child", state=dict), asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> str:
+        called.set()
+        await gate.wait()
+        return "late"
+
+    @child.step()
+    async def go(run: Run, state: dict[str, object]) -> object:
+        await run.call("kb.read", {"doc": 1}, perform=lambda doc: slowly())
+        return (await run.call("kb.read", {"doc": 2})).value
+
+    running = asyncio.ensure_future(b.run(parent_of(child), {}))
+    await called.wait()
+    parent, below = sorted((line.state for line in b.store.runs()), key=lambda state: state.depth)
+    live = await journey.take_over(b.store, b._world, parent.run, POLICY)  # as a worker that took this one for dead
+    await journey.close_run(b.store, b._world, live, StopNote(StopReason.WORKER_LOST), None)
+    assert b.store.recorded(below.run).state.stop is not None
+    gate.set()
+    await asyncio.gather(running, return_exceptions=True)
+    assert isinstance(told(b, below.run)[-1], RunStopped)
     settled_up(b)

@@ -12,6 +12,7 @@ from bridle.rules.policy import Policy
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
 from bridle.runs.run import Run
+from bridle.runs.signals import Held
 from tests.runs.family import EQUAL_PARTS, POLICY, a_house, mails, parent_of, reads, settled_up
 
 
@@ -93,4 +94,43 @@ async def test_two_children_of_which_one_waits_both_end(b: Bridle) -> None:
     assert result.run_id == waiting.run_id
     assert result.answer == ["sent ann", [1, 2]]
     assert len(b.store.runs()) == 3
+    settled_up(b)
+
+
+async def test_a_waiting_child_is_ended_when_the_step_goes_on_without_it(b: Bridle) -> None:
+    flow = Flow("parent", state=dict)
+
+    @flow.step(to=["last"])
+    async def first(run: Run, state: dict[str, object]) -> str:
+        await asyncio.gather(run.child(mails(), {}), return_exceptions=True)  # it swallows that it is to wait
+        return "last"
+
+    @flow.step()
+    async def last(run: Run, state: dict[str, object]) -> object:
+        return (await run.call("kb.read", {"doc": 1})).value
+
+    result = await b.run(flow, {})
+    assert (result.status, result.answer) == ("ok", 1)
+    settled_up(b)
+
+
+async def test_a_parent_that_waits_begins_no_other_child(b: Bridle) -> None:
+    flow, gate, branches = Flow("parent", state=dict), asyncio.Event(), []
+
+    @flow.step()
+    async def ask(run: Run, state: dict[str, object]) -> object:
+        async def later() -> object:
+            await gate.wait()
+            return await run.child(reads(1), {}, budgets=EQUAL_PARTS)
+
+        branches.append(asyncio.ensure_future(later()))
+        return (await run.child(mails(), {}, budgets=EQUAL_PARTS)).answer
+
+    waiting = await b.run(flow, {})
+    assert waiting.status == "waiting"
+    gate.set()
+    (held,) = await asyncio.gather(*branches, return_exceptions=True)
+    assert isinstance(held, Held)
+    assert len(b.store.runs()) == 2
+    await b.cancel(waiting.run_id)
     settled_up(b)
