@@ -29,7 +29,7 @@ from bridle.rules.names import (
 )
 from bridle.rules.policy import KillLevel, Limits, LimitsPatch, Narrowing, Policy
 from bridle.rules.run import NEVER_BY_ITSELF, RunState
-from bridle.rules.stop import StopReason
+from bridle.rules.stop import StopNote, StopReason
 from bridle.rules.switch import Scope, Switch
 from tests.rules.house import ALLOWED, NOW, READ, started, tool_call
 
@@ -79,6 +79,13 @@ def child_of(run: RunState, funds: Funds, name: str = "part") -> RunStarted:
 def test_a_child_is_refused_by_the_first_limit_that_is_short(run: RunState, wanted: LimitsPatch, short: str) -> None:
     found = funded(run, wanted)
     assert (found.reason if isinstance(found, Deny) else "") == short
+
+
+def test_a_refusal_says_what_was_wanted_and_what_is_left() -> None:
+    found = funded(parent({TOOL_CALLS: 3}), {"max_tool_calls": 6})
+    assert isinstance(found, Deny)
+    said = StopNote(found.reason, found.detail).text()
+    assert said == "A child asks for 6 of max_tool_calls, and 3 of 8 are used or held."
 
 
 def test_what_is_left_out_is_the_default_of_its_flow_or_what_is_left() -> None:

@@ -152,7 +152,7 @@ async def test_children_may_have_children_three_deep(b: Bridle) -> None:
         return below.answer
 
     result = await b.run(flow, {"level": 0})
-    assert result.answer == [3, "at most 3 generations of children"]
+    assert result.answer == [3, "generations"]
     assert result.spent[STEPS] == 7  # four steps and three spawns
     settled_up(b)
 

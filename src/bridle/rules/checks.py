@@ -68,9 +68,10 @@ Check = Callable[[Call, Snapshot], Objection | None]
 
 def run_is_open(call: Call, seen: Snapshot) -> Objection | None:
     """After the halt only the finalise call is admitted; after the end, nothing."""
-    over = next((one for one in seen.above if one.phase in (Phase.HALTED, Phase.STOPPED)), None)
-    if over is not None and seen.run.stop is None:
-        return Halt(StopReason.CANCELLED, {"by": f"its parent {over.run}"})
+    if seen.above and seen.run.stop is None:
+        over = next((one for one in seen.above if one.phase in (Phase.HALTED, Phase.STOPPED)), None)
+        if over is not None:
+            return Halt(StopReason.CANCELLED, {"by": f"its parent {over.run}"})
     if seen.run.phase is Phase.OPEN:
         return None
     if seen.run.phase is Phase.SUSPENDED:
@@ -89,7 +90,7 @@ def time(call: Call, seen: Snapshot) -> Objection | None:
     ends = seen.run.deadline if last_word else seen.run.work_until
     if seen.now >= ends:
         return Halt(StopReason.MAX_SECONDS, out_of_time(seen.run, seen.policy.limits, seen.now))
-    if any(one.phase is Phase.OPEN and seen.now >= one.work_until for one in seen.above):
+    if seen.above and any(one.phase is Phase.OPEN and seen.now >= one.work_until for one in seen.above):
         return Halt(StopReason.MAX_SECONDS, out_of_time(seen.run, seen.policy.limits, seen.now))
     if call.purpose is Purpose.WORK and seen.run.node_deadline and seen.now >= seen.run.node_deadline:
         return Halt(StopReason.MAX_SECONDS, step_out_of_time(seen.run, seen.now), Level.NODE)

@@ -52,7 +52,7 @@ def fund(
     limits of the parent. A child gets at least 1 of everything, and never more time than its parent has for work.
     """
     if parent.depth >= DEEPEST:
-        return Deny(StopReason.POLICY_DENIED, {"tool": "child", "rule": f"at most {DEEPEST} generations of children"})
+        return Deny(StopReason.POLICY_DENIED, {"tool": "child", "rule": "generations"})
     amounts: dict[Unit, int] = {}
     for name, units in _UNITS.items():
         limit, used = _tightest(parent, name, units, getattr(whole, name))

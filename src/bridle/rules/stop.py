@@ -250,6 +250,16 @@ _BY_RULE: Mapping[tuple[StopReason, str], tuple[str, str]] = MappingProxyType({
         "Nobody knows whether the same write of {tool} took effect before ({of}).",
         "Look at the far end, then say so: `bridle resolve {of} happened`, or `did-not`, with `--because`.",
     ),
+    (StopReason.POLICY_DENIED, "generations"): (
+        "A child of a child of a child has no children.", "Begin it further up.",
+    ),
+    **{
+        (StopReason(name), "child"): (
+            f"A child asks for {{wanted}} of {name}, and {{used}} of {{limit}} are used or held.",
+            "Give it less in `budgets`, or raise the limit of the run.",
+        )
+        for name in ("max_steps", "max_seconds", "max_model_calls", "max_tool_calls", "max_tokens", "max_usd")
+    },
 })  # fmt: skip
 
 

@@ -49,8 +49,9 @@ class Children:
             raise BridleError("only a step of a flow has children; an attached loop asks for runs of its own")
         self.register(flow)
         errand = Errand(flow, limits_of(flow, "child", budgets), *states.read(flow.state, given))
+        opening = self._opening(live, errand)  # before anything is awaited: children side by side are counted in order
         await self.house.gateway.settle(live)
-        begun = asyncio.ensure_future(self._begun(live, errand, self._opening(live, errand)))
+        begun = asyncio.ensure_future(self._begun(live, errand, opening))
         try:
             found = await asyncio.shield(begun)
             result = await (self.joined(found) if isinstance(found, RunState) else self._led(found, errand))
