@@ -25,7 +25,7 @@ CATCHES_EVERYTHING = {
     ("src/bridle/rules/checks.py", "decide"): "an objection that cannot be evaluated is an objection",
     ("src/bridle/runs/sweeper.py", "sweep"): "the sweeper outlives one bad run",
     ("src/bridle/runs/switchboard.py", "watch"): "the watch outlives one bad look; admissions do not ask it",
-    ("src/bridle/gateway/gateway.py", "settle_all"): "the trouble of one run is not its neighbours'",
+    ("src/bridle/gateway/pending.py", "write_all"): "the trouble of one run is not its neighbours'",
     ("src/bridle/gateway/judge.py", "judge"): "an output may run code of its own while it is read",
     ("src/bridle/runs/runner.py", "suspend"): "whatever it was, the caller is told how his run ended",
     ("src/bridle/runs/runner.py", "close"): "whatever it was, the caller is told how his run ended",

@@ -165,7 +165,7 @@ class Bridle(BlockingTwins, KillSwitch):
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
         with suppress(ControlUnavailable):  # recovery settles it at the next start
-            await self._gateway.settle_all()
+            await self._gateway.pending.write_all()
         await self._desk.aclose()
         await self._store.close()
         self._store = self._gateway = self._runner = self._board = None

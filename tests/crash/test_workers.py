@@ -78,7 +78,7 @@ async def ended(shared: Shared, b: Bridle) -> list[int]:
         resumed.append(sum(isinstance(event, RunResumed) for event in events))
     assert not any(balance.reserved for balance in b.store.balances().values())
     assert b.store.runs(only_open=True) == []
-    await b.gateway.settle_all()
+    await b.gateway.pending.write_all()
     assert seats(b) == 0
     return resumed
 

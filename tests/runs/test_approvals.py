@@ -353,7 +353,7 @@ async def test_two_people_who_answer_at_once_are_one_answer() -> None:
         assert waiting.approval is not None
         answers = [desk.b.approvals.answer(waiting.approval, "approve", name) for name in ("ann", "bob", "cat")]
         told = await asyncio.gather(*answers, return_exceptions=True)
-        assert sorted(type(one).__name__ for one in told) == ["BadAnswer", "BadAnswer", "str"]
+        assert sorted(type(error).__name__ for error in told) == ["BadAnswer", "BadAnswer", "str"]
 
     await asyncio.to_thread(tell, story)
 

@@ -115,7 +115,7 @@ def test_steps_that_time_out_at_any_moment_of_an_admission_on_disk_leave_no_seat
             runs = [asyncio.create_task(b.run(flow, {"turns": turns})) for turns in range(20)]
             for _ in runs:
                 await over.acquire()
-            await b.gateway.settle_all()
+            await b.gateway.pending.write_all()
             opened = [line.state for line in b.store.runs(only_open=True)]
             assert (len(opened), seats(b), [call for state in opened for call in state.open_calls]) == (20, 0, [])
             gate.set()
@@ -296,7 +296,7 @@ def test_an_orphan_that_is_cancelled_gives_back_no_seat_that_another_run_holds(t
             assert seats(b) == 1
             crash.gate.set()
             assert (await running).status == "ok"
-            await b.gateway.settle_all()
+            await b.gateway.pending.write_all()
             assert seats(b) == 0
 
     asyncio.run(asyncio.wait_for(story(), 20))

@@ -54,6 +54,7 @@ _NOT_BILLED = frozenset({
 _DID_NOT_HAPPEN = frozenset({FailureKind.RATE_LIMITED, FailureKind.REJECTED, FailureKind.CREDENTIALS})
 
 _NOTHING: Amounts = {}
+NOBODY_WAITED = CallFailed(FailureKind.CANCELLED, "nobody waited for it")
 MODEL_REASONS = MappingProxyType(
     TOOL_REASONS
     | {

@@ -1,39 +1,28 @@
 """The door: admit, perform, judge, settle."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
-from contextlib import suppress
 
 from bridle.gateway.admission import Admission, Verdict
 from bridle.gateway.asking import put
-from bridle.gateway.attempt import Attempt, attempt, ended_early, failure_of, permit_for, unsent
+from bridle.gateway.attempt import NOBODY_WAITED, Attempt, attempt, ended_early, failure_of, permit_for
 from bridle.gateway.doubt import cleared
 from bridle.gateway.live import Live
 from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied, Waiting
+from bridle.gateway.pending import Pending
 from bridle.gateway.proposal import Proposal, Wish, propose
 from bridle.gateway.recall import recall, replayed
 from bridle.gateway.retry import may_retry, wait_before
-from bridle.gateway.seats import Seats
-from bridle.gateway.settlement import Settlement, bulkhead, settle
 from bridle.gateway.together import together
 from bridle.gateway.toolbox import Toolbox
 from bridle.gateway.twins import came_down, took_off, twin_of
 from bridle.gateway.world import World
-from bridle.rules.budget import Account
 from bridle.rules.decision import Admit, Deny, Halt, Hold, Later, Reuse
-from bridle.rules.events import CallVoided, RunHalted
-from bridle.rules.failure import CallFailed, ControlUnavailable, FailureKind
 from bridle.rules.health import Health
-from bridle.rules.names import CallId, RunId
 from bridle.rules.policy import Level
-from bridle.rules.run import Phase, RunState
 from bridle.rules.stop import StopNote
 from bridle.rules.switch import Switch
-from bridle.store.base import Fenced, Store, Transaction
-
-log = logging.getLogger("bridle")
-NOBODY_WAITED = CallFailed(FailureKind.CANCELLED, "nobody waited for it")
+from bridle.store.base import Store
 
 
 class Gateway:
@@ -43,9 +32,8 @@ class Gateway:
         self.store = store
         self.toolbox = toolbox
         self.world = world
+        self.pending = Pending(store, world)
         self.switches: tuple[Switch, ...] = ()  # as this process last saw them: for offers, never for decisions
-        self._riding: dict[RunId, Live] = {}  # runs with settlements that wait for the next admission
-        self._seats = Seats()
         self._overran: set[str] = set()  # models that took more than they declared, until this process ends
 
     async def call(self, live: Live, wishes: Sequence[Wish]) -> list[Outcome | Waiting]:
@@ -73,7 +61,7 @@ class Gateway:
             return await together([self.answered(live, answer) for answer in answers])
         finally:
             if live.unsent:
-                self._drop_unsent(live, answers)
+                self.pending.drop(live, answers)
 
     async def admit(self, live: Live, proposals: Sequence[Proposal], attempt: int = 1) -> list[Verdict]:
         """One transaction: what is pending is settled, then every proposal is decided."""
@@ -82,9 +70,9 @@ class Gateway:
         try:
             answers, live.state = await self.store.transact(admission)
         except asyncio.CancelledError:  # it is committed all the same, and nobody will perform what it admitted
-            await asyncio.shield(self._void(live, admission.given))
+            await asyncio.shield(self.pending.void(live, admission.given))
             raise
-        self._landed(live, pending)
+        self.pending.landed(live, pending)
         for answer in answers:
             if isinstance(answer.answer, Admit):
                 took_off(live, answer.call, answer.proposal, answer.at)
@@ -134,21 +122,20 @@ class Gateway:
             if done.settlement.overran:
                 self._overran.add(proposal.tool)
             if proposal.is_write:
-                await self.settle(live)
+                await self.pending.write(live)
                 outcome = await cleared(self, live, proposal, answer, done)
             elif await self._goes_again(live, proposal, answer, done):
                 (again,) = await self.admit(live, [proposal], answer.attempt + 1)
                 outcome = await self.answered(live, again)
-            elif self._rides(live, proposal, done.settlement.seat):
-                self._riding[live.run] = live
+            elif self.pending.may_ride(live, proposal, done.settlement.seat):
+                self.pending.ride(live)
             else:
-                await self.settle(live)
+                await self.pending.write(live)
             if isinstance(outcome, Refusal) and outcome.halts:
                 await self.halt(live, outcome.note)
         except asyncio.CancelledError:
             if live.state.open_calls.get(answer.call) and all(p.call != answer.call for p in live.pending):
-                live.pending.append(ended_early(live, proposal, answer, permit, self.world.now()))
-                self._riding[live.run] = live
+                self.pending.ride(live, ended_early(live, proposal, answer, permit, self.world.now()))
             raise
         finally:
             told = (
@@ -157,87 +144,9 @@ class Gateway:
             came_down(live, answer.call, proposal, told, self.world.now())
         return outcome
 
-    async def settle(self, live: Live) -> None:
-        """Write down, now, how the performed calls of a run ended."""
-        await self._write(live, None)
-
-    async def settle_all(self) -> None:
-        """Write down how the performed calls of every run ended."""
-        for live in tuple(self._riding.values()):
-            try:
-                await self._write(live, None)
-            except ControlUnavailable:
-                raise
-            except Exception:  # the trouble of one run is not its neighbours'
-                log.exception("settle_failed %s", live.run)
-                self._riding.pop(live.run, None)
-
     async def halt(self, live: Live, note: StopNote) -> None:
         """Nothing else is admitted in this run but its finalise call. A run that is halted stays as it is."""
-        await self._write(live, note)
-
-    async def _void(self, live: Live, calls: Sequence[CallId]) -> None:
-        """Give back what calls hold that were admitted and never begun; their admission stands before this."""
-        now = self.world.now()
-
-        def voided(tx: Transaction) -> RunState:
-            for call in calls:
-                opened = tx.state(live.run).open_calls.get(call)
-                if opened is not None and call in live.unsent:
-                    seat = bulkhead(live.tenant, opened.tool)
-                    settle(tx, live.party, Settlement(CallVoided(now, call), opened.tool, concurrency=1, seat=seat))
-            return tx.state(live.run)
-
-        with suppress(ControlUnavailable, Fenced):  # then recovery closes them
-            live.state = await self.store.transact(voided)
-
-    async def _write(self, live: Live, halt: StopNote | None) -> None:
-        pending, party, now = tuple(live.pending), live.party, self.world.now()
-        if not pending and halt is None:
-            self._riding.pop(live.run, None)
-            return
-
-        def written(tx: Transaction) -> RunState:
-            for settlement in pending:
-                settle(tx, party, settlement)
-            if halt is not None and tx.state(live.run).phase is Phase.OPEN:
-                tx.append(live.run, live.epoch, [RunHalted(now, halt.reason, halt.detail)])
-            return tx.state(live.run)
-
-        live.state = await self.store.transact(written)
-        self._landed(live, pending)
-
-    # Below: who waits, and for what
-
-    def _rides(self, live: Live, proposal: Proposal, seat: Account | None) -> bool:
-        """Whether the settlement may wait for the next admission: losing it then errs on the safe side.
-
-        That of a probe may not: until it is written, nobody else may go, and no model is offered the tool.
-        """
-        if self.store.health(live.tenant, proposal.dependency).failures:
-            return False
-        if seat is None:  # a model's
-            return live.loop == "flow"
-        return not self._seats.is_wanted(seat)
-
-    def _landed(self, live: Live, settled: Sequence[Settlement]) -> None:
-        """After the commit: the settlements are done, and one waiter for each freed seat may try again."""
-        if settled:
-            live.pending = [settlement for settlement in live.pending if settlement not in settled]
-            if not live.pending:
-                self._riding.pop(live.run, None)
-            for settlement in settled:
-                self._seats.free(settlement.seat)
-
-    def _drop_unsent(self, live: Live, answers: Sequence[Verdict]) -> None:
-        """Calls that were admitted and then cancelled before they began: what they held goes back."""
-        for answer in answers:
-            proposal, is_admitted = answer.proposal, isinstance(answer.answer, Admit)
-            if is_admitted and answer.call in live.unsent and answer.call in live.flying:
-                live.unsent.discard(answer.call)
-                live.pending.append(unsent(live, proposal, answer.call, self.world.now()))
-                self._riding[live.run] = live
-                came_down(live, answer.call, proposal, failure_of(proposal, NOBODY_WAITED), self.world.now())
+        await self.pending.write(live, note)
 
     async def _wait(self, live: Live, proposal: Proposal, later: Later) -> None:
         """Until a far end's Retry-After is over, or until a seat may be free."""
@@ -245,14 +154,14 @@ class Gateway:
         if later.at:
             await asyncio.sleep(min(max(later.at - self.world.now(), 0), left) / 1_000)
         else:
-            await self._seats.wait(bulkhead(live.tenant, proposal.tool), self.settle_all, left / 1_000)
+            await self.pending.seat(live, proposal, left / 1_000)
 
     async def _goes_again(self, live: Live, proposal: Proposal, answer: Verdict, done: Attempt) -> bool:
         """Whether there is to be another attempt; waits as long as it takes before it."""
         failed = done.failed
         if failed is None or not failed.kind.is_transient:
             return False
-        await self.settle(live)
+        await self.pending.write(live)
         health: Health = await self.store.transact(lambda tx: tx.health(live.tenant, proposal.dependency))
         if not may_retry(failed, answer.attempt, live.state, health):
             return False

@@ -64,7 +64,7 @@ class Runner:
             ended = Ended(StopNote(StopReason.CONTROL_UNAVAILABLE, {"error": str(error)}))
         except asyncio.CancelledError:
             if live.is_handed_over:
-                await asyncio.shield(self._gateway.settle(live))
+                await asyncio.shield(self._gateway.pending.write(live))
                 raise
             await asyncio.shield(self.close(live, Ended(StopNote(StopReason.CANCELLED))))
             raise
@@ -140,7 +140,7 @@ class Runner:
         """The writes that nobody waited for: found out about before the run ends, where bridle can."""
         with suppress(Exception):  # whatever it was, the run has its end
             if any(isinstance(one.ending, CallInDoubt) for one in live.pending):
-                await self._gateway.settle(live)
+                await self._gateway.pending.write(live)
             if live.state.in_doubt:
                 await resolve_leftovers(self._gateway, live)
 

@@ -21,7 +21,7 @@ async def sweep(recovery: Recovery, cancel: Callable[[RunId, str], Awaitable[Run
         await asyncio.sleep(SWEEP_SECONDS)
         try:
             gateway.store.beat(gateway.world.now())
-            await gateway.settle_all()
+            await gateway.pending.write_all()
             for run, by in gateway.store.wishes():
                 with suppress(UnknownRun):  # a wish for a run that is not here is no harm
                     await cancel(run, by)

@@ -80,7 +80,7 @@ class Switchboard:
 
     async def _settle(self) -> None:
         """So that nobody is told of a call in flight that has come back: all in one commit."""
-        await asyncio.gather(*(self._gateway.settle(live) for live in self._lives()), return_exceptions=True)
+        await asyncio.gather(*(self._gateway.pending.write(live) for live in self._lives()), return_exceptions=True)
 
     async def _halt(self) -> None:
         """Runs that are switched off go no further; what they have in flight comes down first."""
