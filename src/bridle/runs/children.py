@@ -50,7 +50,7 @@ class Children:
         self.register(flow)
         errand = Errand(flow, limits_of(flow, "child", budgets), *states.read(flow.state, given))
         opening = self._opening(live, errand)  # before anything is awaited: children side by side are counted in order
-        await self.house.gateway.settle(live)
+        await self.house.gateway.pending.write(live)
         begun = asyncio.ensure_future(self._begun(live, errand, opening))
         try:
             found = await asyncio.shield(begun)
