@@ -25,7 +25,7 @@ NEAR = 10
 BLOCK = 10  # tool turns
 BLOCKS = 11
 PATIENCE = 60.0  # seconds
-HOPS = 2_000
+HOPS = 300
 _numbers = count()
 
 
@@ -149,12 +149,15 @@ async def bytes_of_run(contestant: Contestant, folder: Path, turns: int) -> int:
 
 
 async def hop_us() -> float:
-    """Take the processor time of a hop to a thread and back: how fast this machine runs Python."""
-    await asyncio.to_thread(int)
-    start = time.process_time()
-    for _ in range(HOPS):
-        await asyncio.to_thread(int)
-    return (time.process_time() - start) / HOPS * 1e6
+    """Take the least processor time of a hop to a thread and back: how fast this machine runs Python."""
+
+    async def batch() -> float:
+        start = time.process_time()
+        for _ in range(HOPS):
+            await asyncio.to_thread(int)
+        return (time.process_time() - start) / HOPS * 1e6
+
+    return min([await batch() for _ in range(7)])
 
 
 def commit_us(folder: Path) -> float:
