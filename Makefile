@@ -10,7 +10,7 @@ NO_PACKAGES := bridle: the packages could not be installed (pip says why above).
 # run, <what is done>, <command>: one line when it works, the whole output when it does not
 run = @printf '%-12s %s\n' '$(1)' '$(2)'; out=$$($(2) </dev/null 2>&1) || { printf '%s\n' "$$out"; exit 1; }
 
-.PHONY: help demo test check bench world storm storm-sabotage lock clean
+.PHONY: help demo test check bench world storm storm-sabotage crash lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -43,6 +43,9 @@ storm: .venv/dev.stamp ## 100,000 runs on a bad day against every promise (STORM
 
 storm-sabotage: .venv/dev.stamp ## break our own code on purpose, one promise at a time: the storm has to find each
 	@$(BIN)/python -m bench.storm --sabotage all 2>/dev/null
+
+crash: .venv/dev.stamp ## kill -9 at every commit, and again at every commit of the recovery: every pair (an hour)
+	@CRASH_PAIRS=all $(BIN)/python -m pytest -q -n auto tests/crash/test_pairs.py </dev/null
 
 lock: .venv/lock.stamp ## resolve the dependencies anew into requirements/*.txt (LOCK_ARGS=--upgrade for newer ones)
 	@echo "lock         requirements/core.txt requirements/audit.txt requirements/dev.txt requirements/lock.txt"
