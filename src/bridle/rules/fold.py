@@ -91,13 +91,8 @@ def apply(state: RunState | None, event: Event) -> RunState:
             )
         case CallRefused():
             return _refused(state, event)
-        case CallVoided():
-            return _closed(state, event.call, {}, seq=state.seq + 1, last_at=event.at)
-        case CallInDoubt():
-            opened = _open(state, event.call)
-            doubts = {**state.in_doubt, event.call: opened.tool}
-            paid = _paid(opened.hold)
-            return _closed(state, event.call, paid, seq=state.seq + 1, last_at=event.at, in_doubt=doubts)
+        case CallVoided() | CallInDoubt():
+            return _unsettled(state, event)
         case CallResolved():
             return _resolved(state, event)
         case ApprovalAsked() | ApprovalDecided() | ApprovalExtended() | RunSuspended():
@@ -117,10 +112,11 @@ def apply(state: RunState | None, event: Event) -> RunState:
                 deadline=Millis(state.deadline + event.away),
                 node_deadline=Millis(state.node_deadline + event.away if state.node_deadline else 0),
             )
-        case LadderMoved() | ToolsWithheld():
-            off = tuple(event.off) if isinstance(event, ToolsWithheld) else state.withheld
-            missing = state.missing if off == state.withheld else _missing(state.missing, *off)
-            return state.with_(seq=state.seq + 1, last_at=event.at, withheld=off, missing=missing)
+        case LadderMoved():
+            return state.with_(seq=state.seq + 1, last_at=event.at)
+        case ToolsWithheld():
+            off = tuple(event.off)
+            return state.with_(seq=state.seq + 1, last_at=event.at, withheld=off, missing=_missing(state.missing, *off))
         case RunHalted() | RunStopped():
             return _over(state, event)
         case PayloadErased():  # it took no time of the run
@@ -262,6 +258,15 @@ def _settled(state: RunState, event: CallSettled) -> RunState:
         is_tainted=state.is_tainted or (usable and event.source is Source.UNTRUSTED),
         has_read_private=state.has_read_private or (usable and event.confidentiality is Confidentiality.PRIVATE),
     )
+
+
+def _unsettled(state: RunState, event: CallVoided | CallInDoubt) -> RunState:
+    """Nothing came back: a call that was never sent pays nothing, one that nobody knows the end of pays all."""
+    if isinstance(event, CallVoided):
+        return _closed(state, event.call, {}, seq=state.seq + 1, last_at=event.at)
+    opened = _open(state, event.call)
+    doubts = {**state.in_doubt, event.call: opened.tool}
+    return _closed(state, event.call, _paid(opened.hold), seq=state.seq + 1, last_at=event.at, in_doubt=doubts)
 
 
 def _resolved(state: RunState, event: CallResolved) -> RunState:
