@@ -106,9 +106,9 @@ async def _performs_twice(permit: Permit, do: Callable[[], object], now: Millis)
     return first if first.failed else await perform(permit, do, now)  # type: ignore[arg-type]  # as it was given
 
 
-def _gives_back_what_was_sent(live: Live, proposal: Proposal, answer: Verdict, permit: Permit, at: Millis) -> object:
+def _gives_back_what_was_sent(live: Live, answer: Verdict, permit: Permit, at: Millis) -> object:
     permit.is_used = False
-    return _ended_early(live, proposal, answer, permit, at)
+    return _ended_early(live, answer, permit, at)
 
 
 _mixed: list[object] = []
@@ -132,7 +132,7 @@ def _speaks_otherwise(self: Prompt) -> Message:
     return Message(Role.SYSTEM, "You are a helpful assistant.")
 
 
-def _has_all_the_time(live: Live, proposal: Proposal, answer: Verdict, now: Millis) -> Permit:
+def _has_all_the_time(live: Live, answer: Verdict, now: Millis) -> Permit:
     return Permit(answer.call, Millis(now + 3_600_000))
 
 

@@ -77,19 +77,18 @@ class Attempt:
     failed: CallFailed | None = None
 
 
-async def attempt(
-    permit: Permit, live: Live, proposal: Proposal, answer: Verdict, now: Millis, world: World
-) -> Attempt:
+async def attempt(permit: Permit, live: Live, answer: Verdict, now: Millis, world: World) -> Attempt:
     """Perform and judge; every failure of the world comes back as a value."""
+    proposal = answer.proposal
     ours = isinstance(proposal.wish, ModelWish) and not proposal.wish.is_foreign
     carry_out = perform_here if ours else perform
-    performed = await carry_out(permit, _work(permit, live, proposal, answer), now)
+    performed = await carry_out(permit, _work(permit, live, answer), now)
     at = world.now()
     judge_it = _model_attempt if proposal.kind is CallKind.MODEL else _tool_attempt
     if permit.is_cut and performed.failed is not None and performed.failed.kind is FailureKind.TIMEOUT:
         cut = Performed(failed=CallFailed(FailureKind.CANCELLED, "there was no time left to wait for it"))
-        return _out_of_time(live, proposal, judge_it(live, proposal, answer, cut, at), at)
-    return judge_it(live, proposal, answer, performed, at)
+        return _out_of_time(live, proposal, judge_it(live, answer, cut, at), at)
+    return judge_it(live, answer, performed, at)
 
 
 def _out_of_time(live: Live, proposal: Proposal, done: Attempt, at: Millis) -> Attempt:
@@ -102,9 +101,10 @@ def _out_of_time(live: Live, proposal: Proposal, done: Attempt, at: Millis) -> A
     return Attempt(done.settlement, refusal, done.failed)
 
 
-def _work(permit: Permit, live: Live, proposal: Proposal, answer: Verdict) -> Callable[[], Awaitable[object]]:
+def _work(permit: Permit, live: Live, answer: Verdict) -> Callable[[], Awaitable[object]]:
+    proposal = answer.proposal
     wish = proposal.wish
-    context = context_of(live, proposal, answer, permit.until)
+    context = context_of(live, answer, permit.until)
     if isinstance(wish, ModelWish):
         if not is_pinned(wish.request):
             raise PolicyNotPinned(wish.request.model)
@@ -113,8 +113,9 @@ def _work(permit: Permit, live: Live, proposal: Proposal, answer: Verdict) -> Ca
     return _tool_work(wish, proposal, context)
 
 
-def context_of(live: Live, proposal: Proposal, answer: Verdict, until: Millis) -> CallContext:
+def context_of(live: Live, answer: Verdict, until: Millis) -> CallContext:
     """What a tool, its probe, or a model's client may know of a call."""
+    proposal = answer.proposal
     return CallContext(live.run, answer.call, live.tenant, key_of(live, proposal), answer.attempt, until)
 
 
@@ -144,7 +145,8 @@ def _tool_work(wish: ToolWish, proposal: Proposal, context: CallContext) -> Call
     return work
 
 
-def _tool_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: Performed, at: Millis) -> Attempt:
+def _tool_attempt(live: Live, answer: Verdict, performed: Performed, at: Millis) -> Attempt:
+    proposal = answer.proposal
     ruled, failed = _ruled(proposal), performed.failed
     tool = ruled.tool
     paid = _paid(proposal)
@@ -162,13 +164,14 @@ def _tool_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: Pe
         failed = judged.failed
     assert failed is not None
     if tool.effect is Effect.WRITE:
-        return _write_failed(live, proposal, answer, failed, at)
+        return _write_failed(live, answer, failed, at)
     ending = CallSettled(at, answer.call, paid, failure=failed.kind)
     return Attempt(_settlement(live, proposal, ending, failed=failed), failure_of(proposal, failed), failed)
 
 
-def _write_failed(live: Live, proposal: Proposal, answer: Verdict, failed: CallFailed, at: Millis) -> Attempt:
+def _write_failed(live: Live, answer: Verdict, failed: CallFailed, at: Millis) -> Attempt:
     """It is known whether it took effect, or bridle finds out, or a person has to."""
+    proposal = answer.proposal
     happened = _happened(failed)
     if happened is None:
         doubt = CallInDoubt(at, answer.call, can_be_found_out(_ruled(proposal)))
@@ -198,7 +201,8 @@ def _happened(failed: CallFailed) -> bool | None:
     return False if failed.kind in _DID_NOT_HAPPEN else None
 
 
-def _model_attempt(live: Live, proposal: Proposal, answer: Verdict, performed: Performed, at: Millis) -> Attempt:
+def _model_attempt(live: Live, answer: Verdict, performed: Performed, at: Millis) -> Attempt:
+    proposal = answer.proposal
     wish = proposal.wish
     assert isinstance(wish, ModelWish)
     reply, failed = performed.value, performed.failed
@@ -269,8 +273,9 @@ def failure_of(proposal: Proposal, failed: CallFailed) -> Refusal:
     return Refusal(proposal.tool, TOOL_REASONS[failed.kind], {"tool": proposal.tool, "error": failed.message})
 
 
-def ended_early(live: Live, proposal: Proposal, answer: Verdict, permit: Permit, at: Millis) -> Settlement:
+def ended_early(live: Live, answer: Verdict, permit: Permit, at: Millis) -> Settlement:
     """Nobody waits any more: what was not sent goes back, what was sent is paid, a write that was sent is in doubt."""
+    proposal = answer.proposal
     ending: Ending
     if not permit.is_used:
         ending = CallVoided(at, answer.call)
@@ -286,8 +291,9 @@ def unsent(live: Live, proposal: Proposal, call: CallId, at: Millis) -> Settleme
     return _settlement(live, proposal, CallVoided(at, call))
 
 
-def permit_for(live: Live, proposal: Proposal, answer: Verdict, now: Millis) -> Permit:
+def permit_for(live: Live, answer: Verdict, now: Millis) -> Permit:
     """An attempt ends with its own timeout, its step's deadline or the run's, whichever comes first."""
+    proposal = answer.proposal
     wish, state = proposal.wish, live.state
     finalises = proposal.purpose is Purpose.FINALISE
     ends = state.deadline if finalises else state.work_until

@@ -51,22 +51,27 @@ class Door(Protocol):
 class Doubt:
     """A write in doubt, while bridle finds out."""
 
-    proposal: Proposal
     ruled: Ruled
     newest: Verdict  # the attempt that ended last
     ended: Millis  # when it did: from then on the far end has `lands_within`
     intent: Intent
     failed: CallFailed | None = None  # how it failed; None where its process died
 
+    @property
+    def proposal(self) -> Proposal:
+        """The write, which is the same in every attempt."""
+        return self.newest.proposal
 
-async def cleared(door: Door, live: Live, proposal: Proposal, answer: Verdict, done: Attempt) -> Outcome:
+
+async def cleared(door: Door, live: Live, answer: Verdict, done: Attempt) -> Outcome:
     """The outcome of a write after its doubt; of one that is not in doubt, its own."""
+    proposal = answer.proposal
     if not live.state.in_doubt or proposal.ruled is None:
         return done.outcome
     intent = await door.store.transact(lambda tx: tx.intent(live.tenant, proposal.tool, proposal.key))
     if intent is None or not is_ours(intent, live):
         return done.outcome
-    doubt = Doubt(proposal, proposal.ruled, answer, done.settlement.ending.at, intent, done.failed)
+    doubt = Doubt(proposal.ruled, answer, done.settlement.ending.at, intent, done.failed)
     if await _may_send_again(door, live, doubt):
         outcome = await sent_again(door, live, doubt)
         if outcome is not None:
@@ -144,7 +149,7 @@ async def _probed(door: Door, live: Live, doubt: Doubt) -> Performed:
     """One question, under the tool's timeout and the run's deadline. It is no call: it changes and admits nothing."""
     now = door.world.now()
     until = Millis(max(min(now + doubt.ruled.tool.timeout, live.state.deadline), now + 1))
-    context = context_of(live, doubt.proposal, doubt.newest, until)
+    context = context_of(live, doubt.newest, until)
     probe = doubt.ruled.declared.probe
     assert probe is not None
     return await perform(Permit(doubt.newest.call, until), lambda: probe(context, {}, context.key), now)

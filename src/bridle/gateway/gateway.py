@@ -112,19 +112,19 @@ class Gateway:
             came_down(live, answer.call, proposal, failure_of(proposal, NOBODY_WAITED), self.world.now())
             return failure_of(proposal, NOBODY_WAITED)
         now = self.world.now()
-        permit = permit_for(live, proposal, answer, now)
+        permit = permit_for(live, answer, now)
         live.unsent.discard(answer.call)
         outcome: Outcome | Waiting | None = None
         try:
-            done = await attempt(permit, live, proposal, answer, now, self.world)
+            done = await attempt(permit, live, answer, now, self.world)
             live.pending.append(done.settlement)
             outcome = done.outcome
             if done.settlement.overran:
                 self._overran.add(proposal.tool)
             if proposal.is_write:
                 await self.pending.write(live)
-                outcome = await cleared(self, live, proposal, answer, done)
-            elif await self._goes_again(live, proposal, answer, done):
+                outcome = await cleared(self, live, answer, done)
+            elif await self._goes_again(live, answer, done):
                 (again,) = await self.admit(live, [proposal], answer.attempt + 1)
                 outcome = await self.answered(live, again)
             elif self.pending.may_ride(live, proposal, done.settlement.seat):
@@ -135,7 +135,7 @@ class Gateway:
                 await self.halt(live, outcome.note)
         except asyncio.CancelledError:
             if live.state.open_calls.get(answer.call) and all(p.call != answer.call for p in live.pending):
-                self.pending.ride(live, ended_early(live, proposal, answer, permit, self.world.now()))
+                self.pending.ride(live, ended_early(live, answer, permit, self.world.now()))
             raise
         finally:
             told = (
@@ -156,13 +156,13 @@ class Gateway:
         else:
             await self.pending.seat(live, proposal, left / 1_000)
 
-    async def _goes_again(self, live: Live, proposal: Proposal, answer: Verdict, done: Attempt) -> bool:
+    async def _goes_again(self, live: Live, answer: Verdict, done: Attempt) -> bool:
         """Whether there is to be another attempt; waits as long as it takes before it."""
         failed = done.failed
         if failed is None or not failed.kind.is_transient:
             return False
         await self.pending.write(live)
-        health: Health = await self.store.transact(lambda tx: tx.health(live.tenant, proposal.dependency))
+        health: Health = await self.store.transact(lambda tx: tx.health(live.tenant, answer.proposal.dependency))
         if not may_retry(failed, answer.attempt, live.state, health):
             return False
         wait = wait_before(answer.attempt, self.world.chance(), done.settlement.retry_after)

@@ -40,7 +40,7 @@ async def _recovered(house: House, live: Live, intent: Intent) -> None:
     if proposal.ruled is None:
         await left_to_a_person(house, live, intent)
         return
-    doubt = Doubt(proposal, proposal.ruled, newest, ended, intent)
+    doubt = Doubt(proposal.ruled, newest, ended, intent)
     can_be_performed = proposal.ruled.declared.function is not None and not proposal.misfit
     if can_be_performed and is_known_again(doubt, house.world.now()):
         outcome = await sent_again(house, live, doubt)
