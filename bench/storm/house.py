@@ -24,6 +24,7 @@ from bridle.gateway.outcome import Observation, Refusal
 from bridle.gateway.proposal import ToolWish
 from bridle.gateway.world import World as OutsideWorld
 from bridle.rules.failure import BridleError, ControlUnavailable
+from bridle.rules.flow_of_information import FlowRule, When
 from bridle.rules.names import NANOS_PER_USD, USD_NANO, Millis, RunId, TenantId, ToolName, UsdNanos, usd
 from bridle.rules.policy import Cap, Level, Limits, ModelPrice, Narrowing, Policy, Window
 from bridle.rules.prompt import Message, ModelReply, ModelRequest, Prompt, Role
@@ -70,6 +71,7 @@ POLICY = Policy(
     flows={"guest": Narrowing(deny=NO_WRITES)},
     nodes={"ask": Narrowing(deny=NO_WRITES)},
     require_approval=False,
+    flow_rule=FlowRule(when=When.NEVER),  # who may write here is said by node
     max_refusals=5,
 )
 

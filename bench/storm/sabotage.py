@@ -27,7 +27,7 @@ from bridle.rules.decision import Admit, Decision
 from bridle.rules.events import CallAdmitted, Event, RunStopped
 from bridle.rules.failure import CallFailed, ControlUnavailable
 from bridle.rules.health import Health
-from bridle.rules.names import CallId, Digest, Effect, Millis, RunId, TenantId, ToolName, UsdNanos
+from bridle.rules.names import CallId, Digest, Effect, Millis, RunId, Source, TenantId, ToolName, UsdNanos
 from bridle.rules.prompt import Message, ModelRequest, Prompt, Role
 from bridle.rules.run import Progress, RunState
 from bridle.runs import approvals, journey, switchboard
@@ -114,10 +114,10 @@ def _gives_back_what_was_sent(live: Live, answer: Verdict, permit: Permit, at: M
 _mixed: list[object] = []
 
 
-def _mixes_up_outputs(raw: object, ruled: Ruled, run: RunId, call: CallId, shown: int) -> Judged:
+def _mixes_up_outputs(raw: object, ruled: Ruled, source: Source, handle: str, shown: int) -> Judged:
     _mixed.append(raw)
     del _mixed[:-2]
-    return judge.judge(_mixed[0], ruled, run, call, shown)
+    return judge.judge(_mixed[0], ruled, source, handle, shown)
 
 
 def _another_key(tenant: TenantId, tool: ToolName, run: RunId, key: str) -> str:

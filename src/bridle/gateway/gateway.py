@@ -15,6 +15,7 @@ from bridle.gateway.recall import recall, replayed
 from bridle.gateway.retry import may_retry, wait_before
 from bridle.gateway.together import together
 from bridle.gateway.toolbox import Toolbox
+from bridle.gateway.tracing import traced
 from bridle.gateway.twins import came_down, took_off, twin_of
 from bridle.gateway.world import World
 from bridle.rules.decision import Admit, Deny, Halt, Hold, Later, Reuse
@@ -52,7 +53,8 @@ class Gateway:
 
     async def _made(self, live: Live, proposals: Sequence[Proposal]) -> list[Outcome | Waiting]:
         """The outcomes of proposals that no crash left an outcome of."""
-        if any(proposal.needs_approval for proposal in proposals):
+        proposals = traced(self.store, live, self.toolbox, proposals)
+        if live.state.asked or any(proposal.needs_approval for proposal in proposals):
             proposals = await put(self.store, self.world, live, proposals)
         answers = await self.admit(live, proposals)
         try:

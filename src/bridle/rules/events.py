@@ -7,6 +7,7 @@ from bridle.rules.approval import Answer
 from bridle.rules.call import CallKind, Purpose
 from bridle.rules.data import data
 from bridle.rules.failure import FailureKind
+from bridle.rules.flow_of_information import Unproven
 from bridle.rules.health import Rung
 from bridle.rules.names import (
     Amounts,
@@ -111,6 +112,7 @@ class CallRefused:
     also: tuple[str, ...] = ()
     node_over: bool = False  # the node's budget is used up, the run's is not
     counts: bool = True  # against max_refusals
+    unproven: tuple[Unproven, ...] = ()  # arguments that nobody vouches for
 
 
 @data
@@ -179,6 +181,7 @@ class ApprovalAsked:
     until: Millis
     turn: int = 0
     effect: Effect = Effect.WRITE
+    unproven: tuple[Unproven, ...] = ()  # arguments that nobody vouches for
 
 
 @data

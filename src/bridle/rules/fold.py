@@ -33,7 +33,7 @@ from bridle.rules.events import (
     StepEntered,
     ToolsWithheld,
 )
-from bridle.rules.failure import FailureKind
+from bridle.rules.failure import DID_NOT_HAPPEN, FailureKind
 from bridle.rules.names import (
     BYTES_OBSERVED,
     IN_FLIGHT,
@@ -190,6 +190,9 @@ def _child(state: RunState, event: ChildFunded | ChildRefused | ChildClosed) -> 
 def _admitted(state: RunState, event: CallAdmitted) -> RunState:
     opened = OpenCall(event.kind, event.tool, event.args, event.hold, event.effect, event.turn, state.entered, event.at)
     finalises = event.purpose is Purpose.FINALISE
+    writes = state.writes
+    if event.effect is Effect.WRITE and event.attempt == 1:
+        writes = {**writes, event.tool: writes.get(event.tool, 0) + 1}
     return state.with_(
         seq=state.seq + 1,
         last_at=event.at,
@@ -200,7 +203,13 @@ def _admitted(state: RunState, event: CallAdmitted) -> RunState:
         node_finalise={} if finalises else state.node_finalise,
         asked=tuple(one for one in state.asked if one.call != event.approval) if event.approval else state.asked,
         open_calls={**state.open_calls, event.call: opened},
+        writes=writes,
     )
+
+
+def _not_written(state: RunState, tool: ToolName) -> dict[str, object]:
+    """A write that certainly took no effect is given back to the quota of its tool."""
+    return {"writes": {**state.writes, tool: max(state.writes.get(tool, 0) - 1, 0)}}
 
 
 def _over(state: RunState, event: RunHalted | RunStopped) -> RunState:
@@ -247,10 +256,12 @@ def _settled(state: RunState, event: CallSettled) -> RunState:
         missing = tuple([name for name in missing if name != call.tool])
     elif event.failure in _NOT_THERE:
         missing = _missing(missing, call.tool)
+    refused = call.effect is Effect.WRITE and event.failure in DID_NOT_HAPPEN
     return _closed(
         state,
         event.call,
         event.used,
+        **(_not_written(state, call.tool) if refused else {}),
         seq=state.seq + 1,
         last_at=event.at,
         recent=recent,
@@ -263,7 +274,9 @@ def _settled(state: RunState, event: CallSettled) -> RunState:
 def _unsettled(state: RunState, event: CallVoided | CallInDoubt) -> RunState:
     """Nothing came back: a call that was never sent pays nothing, one that nobody knows the end of pays all."""
     if isinstance(event, CallVoided):
-        return _closed(state, event.call, {}, seq=state.seq + 1, last_at=event.at)
+        unsent = _open(state, event.call)
+        back = _not_written(state, unsent.tool) if unsent.effect is Effect.WRITE else {}
+        return _closed(state, event.call, {}, seq=state.seq + 1, last_at=event.at, **back)
     opened = _open(state, event.call)
     doubts = {**state.in_doubt, event.call: opened.tool}
     return _closed(state, event.call, _paid(opened.hold), seq=state.seq + 1, last_at=event.at, in_doubt=doubts)
@@ -275,7 +288,8 @@ def _resolved(state: RunState, event: CallResolved) -> RunState:
         raise JournalBroken(f"{event.call} is not in doubt")
     rest = {call: tool for call, tool in state.in_doubt.items() if call != event.call}
     last_at = state.last_at if state.phase is Phase.STOPPED else event.at
-    came = _received(state, event, state.in_doubt[event.call]) if event.happened else {}
+    tool = state.in_doubt[event.call]
+    came = _received(state, event, tool) if event.happened else _not_written(state, tool)
     return state.with_(seq=state.seq + 1, last_at=last_at, in_doubt=rest, **came)
 
 

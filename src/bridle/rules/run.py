@@ -116,6 +116,7 @@ class RunState:
     depth: int = 0
     funds: Amounts = field(default_factory=dict)  # what a child may use at most
     children: Mapping[RunId, Amounts] = field(default_factory=dict)  # open ones, with what is held for each
+    writes: Mapping[ToolName, int] = field(default_factory=dict)  # that may have taken effect, by tool
 
     def with_(self, **changes: object) -> "RunState":
         """This state with some fields changed; a tenth of the price of `dataclasses.replace` on this many."""

@@ -13,7 +13,6 @@ from bridle.gateway.live import Live
 from bridle.gateway.settlement import Settlement, settle
 from bridle.gateway.world import World
 from bridle.rules import strict_json
-from bridle.rules.checks import may_enter
 from bridle.rules.events import (
     CallVoided,
     RunHalted,
@@ -33,6 +32,7 @@ from bridle.rules.names import (
 )
 from bridle.rules.policy import LimitsPatch, Narrowing, Policy
 from bridle.rules.run import Phase, RunState, ending
+from bridle.rules.running_out import may_enter
 from bridle.rules.stop import Retry, Status, StopNote, StopReason
 from bridle.rules.strict_json import BadJson
 from bridle.rules.switch import against_run

@@ -24,7 +24,7 @@ def remember(store: Store, live: Live) -> None:
     admitted: dict[CallId, CallAdmitted] = {}
     asked: dict[CallId, Digest] = {}  # the arguments of questions: the step proposes these again, not an edit's
     failed: dict[MemoryKey, tuple[int, Remembered]] = {}
-    shown: dict[CallId, int] = {}
+    came: dict[CallId, CallSettled] = {}
     for entry in store.journal(live.run):
         if isinstance(entry.event, CallAdmitted | CallReused | CallRefused | ApprovalAsked):
             live.turn = max(live.turn, entry.event.turn)
@@ -39,21 +39,20 @@ def remember(store: Store, live: Live) -> None:
                 failed.pop(_proposed(entry.event, asked), None)
             case CallSettled(call=call, failure=failure):
                 event = admitted[call]
-                shown[call] = entry.event.shown
+                came[call] = entry.event
                 key = _proposed(event, asked)
                 if failure is None:
-                    _keep(store, live, key, Remembered(call, b"", shown[call]))
+                    _keep(store, live, key, Remembered(call, b"", entry.event.shown, source=entry.event.source))
                 elif event.effect is Effect.WRITE and failure is FailureKind.INVALID_OUTPUT:
                     live.remembered[key] = Remembered(call, b"", 0)  # it took effect, and only its answer was bad
                 elif event.kind is CallKind.TOOL and failure is not FailureKind.CANCELLED:
                     failed[key] = event.turn, Remembered(call, b"", 0, failure=failure)
-            case CallReused(tool=tool, args=args, ordinal=ordinal, of=of, run=of_run):
-                about = Remembered(of, b"", entry.event.shown or shown.get(of, 0), of_run)
-                _keep(store, live, (CallKind.TOOL, tool, args, ordinal), about)
+            case CallReused():
+                _keep_reused(store, live, entry.event, came.get(entry.event.of))
             case CallResolved(call=call, happened=True):
                 key = _proposed(admitted[call], asked)
                 live.remembered.setdefault(key, Remembered(call, b"", 0))
-                _keep(store, live, key, Remembered(call, b"", entry.event.shown))
+                _keep(store, live, key, Remembered(call, b"", entry.event.shown, source=entry.event.source))
             case CallResolved(call=call):
                 about = Remembered(call, b"", 0, failure=FailureKind.UNAVAILABLE)
                 failed[_proposed(admitted[call], asked)] = admitted[call].turn, about
@@ -62,6 +61,14 @@ def remember(store: Store, live: Live) -> None:
     for key, (turn, about) in failed.items():
         if turn < live.turn:  # the step went on from there: told anything else, it might take another way this time
             live.remembered.setdefault(key, about)
+
+
+def _keep_reused(store: Store, live: Live, event: CallReused, twin: CallSettled | None) -> None:
+    """What another call's result, or a receipt of another run, answered; a twin that came to nothing, did not."""
+    was = event if event.run else twin
+    if was is not None:
+        about = Remembered(event.of, b"", was.shown, event.run, was.source)
+        _keep(store, live, (CallKind.TOOL, event.tool, event.args, event.ordinal), about)
 
 
 def _proposed(event: CallAdmitted, asked: Mapping[CallId, Digest]) -> MemoryKey:

@@ -11,12 +11,12 @@ from bridle.gateway.live import Live
 from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied, Waiting
 from bridle.gateway.proposal import ModelWish, ToolWish
 from bridle.rules.call import Purpose
-from bridle.rules.checks import wraps_up
 from bridle.rules.failure import BridleError
 from bridle.rules.names import Millis, RunId, ToolName, UsdNanos
 from bridle.rules.policy import Limits
 from bridle.rules.prompt import ModelReply, ModelRequest, Role, ToolOffer, Usage
 from bridle.rules.run import Phase
+from bridle.rules.running_out import wraps_up
 from bridle.rules.stop import StopNote
 from bridle.runs.clamp import clamped
 from bridle.runs.desk import Desk, Seat

@@ -12,12 +12,12 @@ from bridle.gateway.gateway import Gateway
 from bridle.gateway.leftovers import resolve_leftovers
 from bridle.gateway.live import Live
 from bridle.gateway.together import first_of
-from bridle.rules.checks import out_of_time
 from bridle.rules.events import CallInDoubt
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.names import Amounts
 from bridle.rules.policy import LimitsPatch, Policy
 from bridle.rules.run import Phase
+from bridle.rules.running_out import out_of_time
 from bridle.rules.stop import StopNote, StopReason
 from bridle.runs import state as states
 from bridle.runs.desk import Desk
