@@ -18,8 +18,6 @@ POLICY = {
     "writes": {"require_approval": False},
     "flow": {"when": "never"},
 }
-    "flow": {"when": "never"}
-}
 CENT = 10_000_000
 HOUR = 3_600_000
 
