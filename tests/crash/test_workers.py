@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,9 +56,14 @@ class Shared:
 
     async def until(self, lines: int) -> None:
         """The world has seen so many calls."""
-        async with asyncio.timeout(PATIENCE):
-            while len(self.seen()) < lines:  # ends: PATIENCE  # noqa: ASYNC110 - another process writes the file
-                await asyncio.sleep(0.02)
+        await until(lambda: len(self.seen()) >= lines)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """It is so: another process has seen to it."""
+    async with asyncio.timeout(PATIENCE):
+        while not holds():  # ends: PATIENCE  # noqa: ASYNC110 - nothing in this process is told of it
+            await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -177,24 +182,15 @@ async def test_the_children_of_a_killed_worker_end_in_another_process_than_their
     assert {drives[line.state.run] for line in reader.runs() if line.state.parent} == {shared.names[children.pid]}
     if who == "another worker drives":
         parents = await shared.worker(0, TEAM)  # it joins the children that it does not drive
-        await driven_by(reader, shared.names[parents.pid])
+        own = [line.state.run for line in reader.runs() if not line.state.parent]
+        await until(lambda: {reader.driver(run) for run in own} == {shared.names[parents.pid]})
         parents.kill()
         parents.wait()
     else:
         shared.gate.touch()
-        async with asyncio.timeout(PATIENCE):
-            while any(line.state.parent for line in reader.runs(only_open=True)):  # ends: PATIENCE  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await until(lambda: not any(line.state.parent for line in reader.runs(only_open=True)))
     async with house(shared.store, shared.world, shared.gate, [TEAM]) as b:
         assert await ended(shared, b, TEAM) == [1 + (who != "nobody drives")] * RUNS
         money_is_whole(b, 4 * RUNS)
     await reader.close()
     assert sorted(shared.seen()) == sorted(f"{n}.{step}" for n in range(RUNS) for step in (0, 1, 2, 2))
-
-
-async def driven_by(reader: SqliteStore, worker: str) -> None:
-    """Every parent is driven by this worker."""
-    parents = [line.state.run for line in reader.runs() if not line.state.parent]
-    async with asyncio.timeout(PATIENCE):
-        while {reader.driver(run) for run in parents} != {worker}:  # ends: PATIENCE  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
