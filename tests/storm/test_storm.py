@@ -33,6 +33,11 @@ def test_on_a_bad_day_every_promise_holds(first: int) -> None:
     assert whole.overspent == whole.duplicates == 0
 
 
+@pytest.mark.parametrize("house", [396])  # a usage above its bound, in a reply whose numbers are none
+def test_a_day_on_which_a_promise_did_not_hold_is_played_again(house: int) -> None:
+    assert list(violations(play(7, house, PLANS["bad_day"]))) == []
+
+
 def test_in_hell_every_promise_holds_too() -> None:
     played = chunk(Order(SEED, "hell", 50, 1), [0])
     assert not played.tally.violations

@@ -7,6 +7,7 @@ from itertools import product
 from bench.storm.evidence import Admitted, Evidence
 from bench.storm.house import LIMITS, NODE_TOOL_CALLS, SEATS
 from bench.storm.ledger import Deed
+from bench.storm.plan import Fault
 from bench.storm.promises import p01_family
 from bench.storm.tasks import HOSTILE, Shape
 from bridle.rules.budget import Account, period
@@ -55,7 +56,8 @@ def _of_call(one: Admitted) -> Iterator[str]:
             yield f"{name} took {line.tokens} tokens and held {tokens}"
         if isinstance(one.ending, CallVoided):
             yield f"{name} was given back, and the world had it"
-        is_known = isinstance(one.ending, CallSettled) and one.ending.failure is None
+        is_told = line.fault is not Fault.BAD_NUMBER  # what it says it took is no number
+        is_known = isinstance(one.ending, CallSettled) and one.ending.failure is None and is_told
         due = line.cost if is_known else line.cost - line.beyond  # what nobody was told of cannot be paid
         if isinstance(one.ending, CallSettled) and one.ending.used.get(USD_NANO, 0) < due:
             yield f"{name} was billed {line.cost} and paid {one.ending.used.get(USD_NANO, 0)}"
