@@ -20,6 +20,7 @@ from bridle.gateway.twins import came_down, took_off, twin_of
 from bridle.gateway.world import World
 from bridle.rules.decision import Admit, Deny, Halt, Hold, Later, Reuse
 from bridle.rules.health import Health
+from bridle.rules.names import CallId
 from bridle.rules.policy import Level
 from bridle.rules.stop import StopNote
 from bridle.rules.switch import Switch
@@ -99,7 +100,8 @@ class Gateway:
                 return await self.answered(live, again)
             case Hold():
                 asked = live.state.question(proposal.binding)
-                assert asked is not None, "a call that is held has its question in the journal"
+                if asked is None:  # of another branch of a step that waits: it begins anew with its step
+                    return Waiting(proposal.tool, CallId(""), live.state.suspended_at)
                 return Waiting(proposal.tool, asked.call, asked.until)
             case Deny(reason=reason, detail=detail):
                 return Refusal(proposal.tool, reason, detail, halts=live.state.halt is not None)
