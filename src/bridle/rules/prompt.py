@@ -6,6 +6,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+from msgspec.json import Encoder
+
 from bridle.rules.data import data
 from bridle.rules.names import Digest
 
@@ -14,6 +16,8 @@ FINALISE_CONTEXT = 8_000  # tokens of the last request of a run; older observati
 FINALISE_OUTPUT = 512  # tokens of the last reply
 BYTES_PER_TOKEN = 3  # only to judge whether a prompt fits a window; money is reserved at one byte a token
 LEFT_OUT = "[left out to make room; call the tool again if this is needed]"
+
+_encode = Encoder().encode  # texts as bytes that no other texts make; only ever hashed
 
 
 class Role(StrEnum):
@@ -172,7 +176,7 @@ class Prompt:
         """The request as it will be sent."""
         system = self._system
         shown = tuple(offers)
-        head = _framed((model, system.text, str(max_output), _digest_of(shown)))
+        head = _encode((model, system.text, max_output, _digest_of(shown)))
         size = self.size + system.size + _size_of(shown)
         digest = Digest(hashlib.blake2b(self.digest + head, digest_size=16).hexdigest())
         return ModelRequest(model, (system, *self.messages), shown, max_output, self.pinned, size, digest)
@@ -207,21 +211,12 @@ def _size_in_bytes(text: str) -> int:
 
 
 def _chained(before: bytes, message: Message) -> bytes:
-    parts: list[str] = [message.role, message.answers, message.text]
-    for use in message.uses:
-        parts += (use.name, use.arguments)
-    return hashlib.blake2b(before + _framed(parts), digest_size=32).digest()
-
-
-def _framed(parts: Sequence[str]) -> bytes:
-    """Texts as bytes that no other texts make: their lengths stand in front."""
-    return f"{','.join(map(str, map(len, parts)))}:{''.join(parts)}".encode()
+    return hashlib.blake2b(before + _encode(message), digest_size=32).digest()
 
 
 @lru_cache(maxsize=1_024)
 def _digest_of(offers: tuple[ToolOffer, ...]) -> str:
-    parts = [part for offer in offers for part in (offer.name, offer.description, offer.parameters)]
-    return hashlib.sha256(_framed(parts)).hexdigest()
+    return hashlib.sha256(_encode(offers)).hexdigest()
 
 
 def _rebuilt(prompt: Prompt, messages: Sequence[Message]) -> Prompt:
