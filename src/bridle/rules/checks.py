@@ -29,7 +29,7 @@ from bridle.rules.names import (
     show_usd,
     tool_unit,
 )
-from bridle.rules.policy import Level, Limits, LimitsPatch, Policy, four_fifths
+from bridle.rules.policy import Level, Limits, LimitsPatch, Policy
 from bridle.rules.run import RETRIES_OF_A_RUN, Phase, RunState
 from bridle.rules.stop import STOPS, Detail, Precedence, StopReason
 from bridle.rules.switch import Switch, against_call, against_run
@@ -356,10 +356,9 @@ def wraps_up(run: RunState, limits: Limits, now: Millis) -> bool:
     for unit, mark in limits.marks:
         if used.get(unit, 0) + held.get(unit, 0) >= mark:
             return True
-    if _tokens(used) + _tokens(held) >= four_fifths(limits.max_tokens):
+    if 5 * (_tokens(used) + _tokens(held)) >= 4 * limits.max_tokens:
         return True
-    given = limits.max_seconds * 1_000
-    return given - (run.deadline - now) >= four_fifths(given)  # what it was away does not count
+    return 5 * (run.deadline - now) <= 1_000 * limits.max_seconds  # what it was away does not count
 
 
 def may_enter(run: RunState, limits: Limits, now: Millis, switches: tuple[Switch, ...] = ()) -> Halt | None:
