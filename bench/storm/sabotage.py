@@ -23,6 +23,7 @@ from bridle.rules import checks
 from bridle.rules.budget import Balance
 from bridle.rules.call import Call, CallKind
 from bridle.rules.checks import CHECKS, Check, Snapshot, decide
+from bridle.rules.data import changed
 from bridle.rules.decision import Admit, Decision
 from bridle.rules.events import CallAdmitted, Event, RunStopped
 from bridle.rules.failure import CallFailed, ControlUnavailable
@@ -97,7 +98,7 @@ def _names_another_tool(at: Millis, call: CallId, kind: CallKind, tool: ToolName
 def _takes_every_write_for_done(state: RunState, call: CallId, now: Millis, *, again: bool = False) -> object:
     opened = state.open_calls[call]
     harmless = replace(opened, effect=Effect.READ)
-    return _lost(state.with_(open_calls={**state.open_calls, call: harmless}), call, now)
+    return _lost(changed(state, open_calls={**state.open_calls, call: harmless}), call, now)
 
 
 async def _performs_twice(permit: Permit, do: Callable[[], object], now: Millis) -> Performed:
