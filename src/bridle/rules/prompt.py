@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec.json import Encoder
 
-from bridle.rules.data import data
+from bridle.rules.data import changed, data
 from bridle.rules.names import Digest
 
 OVERHEAD_OF_MESSAGE = 64  # bytes: what a provider may wrap around one message, in tokens at their dearest
@@ -106,9 +106,7 @@ class ModelRequest:
 
     def marked(self, attempt: int, key: str) -> "ModelRequest":
         """The same request as one attempt of a call."""
-        return ModelRequest(
-            self.model, self.messages, self.offers, self.max_output, self.pinned, self.size, self.digest, attempt, key
-        )
+        return changed(self, attempt=attempt, key=key)
 
 
 @data
@@ -143,13 +141,11 @@ class Prompt:
         """This conversation and one more message. Only the pinned segment speaks as the system."""
         assert message.role is not Role.SYSTEM, "a system message below the pinned segment would speak for the policy"
         messages, size = (*self.messages, message), self.size + message.size
-        return Prompt(self.pinned, messages, self.note, size, _chained(self.digest, message))
+        return changed(self, messages=messages, size=size, digest=_chained(self.digest, message))
 
     def with_note(self, note: str) -> "Prompt":
         """This conversation with another pinned note."""
-        if note == self.note:
-            return self
-        return Prompt(self.pinned, self.messages, note, self.size, self.digest)
+        return changed(self, note=note)
 
     @property
     def _system(self) -> Message:

@@ -49,7 +49,7 @@ class SwitchesInMemory(SwitchBook):
 
     def now(self) -> tuple[Switch, ...]:
         """Every switch that is on."""
-        return self.in_force(self._db) if self._db is not None else self.files()
+        return (*self.files(), *self.turned(self._db)) if self._db is not None else self.files()
 
     def generation(self) -> int:
         """The number of the newest change."""
