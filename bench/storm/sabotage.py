@@ -24,6 +24,7 @@ from bridle.rules import fold as folding
 from bridle.rules.budget import Balance, plus
 from bridle.rules.call import Call, CallKind
 from bridle.rules.checks import CHECKS, Check, Snapshot, decide
+from bridle.rules.data import changed
 from bridle.rules.decision import Admit, Decision
 from bridle.rules.events import CallAdmitted, ChildClosed, ChildFunded, Event, RunStopped
 from bridle.rules.failure import CallFailed, ControlUnavailable
@@ -99,7 +100,7 @@ def _names_another_tool(at: Millis, call: CallId, kind: CallKind, tool: ToolName
 def _takes_every_write_for_done(state: RunState, call: CallId, now: Millis, *, again: bool = False) -> object:
     opened = state.open_calls[call]
     harmless = replace(opened, effect=Effect.READ)
-    return _lost(state.with_(open_calls={**state.open_calls, call: harmless}), call, now)
+    return _lost(changed(state, open_calls={**state.open_calls, call: harmless}), call, now)
 
 
 async def _performs_twice(permit: Permit, do: Callable[[], object], now: Millis) -> Performed:
@@ -162,7 +163,7 @@ def _sets_nothing_aside(at: Millis, child: RunId, name: str, version: str, hold:
 def _goes_back_twice(state: RunState, event: Event) -> RunState:
     after = _child(state, event)  # type: ignore[arg-type]  # as it was given
     back = state.children[event.child] if isinstance(event, ChildClosed) else {}
-    return after.with_(held={unit: max(held - back.get(unit, 0), 0) for unit, held in after.held.items()})
+    return changed(after, held={unit: max(held - back.get(unit, 0), 0) for unit, held in after.held.items()})
 
 
 def _at_least_nothing(left: Amounts, right: Amounts) -> Amounts:
@@ -173,7 +174,7 @@ def _never_goes_back(state: RunState, event: Event) -> RunState:
     after = _child(state, event)  # type: ignore[arg-type]  # as it was given
     if not isinstance(event, ChildClosed):
         return after
-    return after.with_(held=plus(after.held, _at_least_nothing(state.children[event.child], event.used)))
+    return changed(after, held=plus(after.held, _at_least_nothing(state.children[event.child], event.used)))
 
 
 async def _leaves_its_children(self: Children, live: Live) -> None:

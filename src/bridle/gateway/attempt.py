@@ -134,12 +134,12 @@ def _tool_work(wish: ToolWish, proposal: Proposal, context: CallContext) -> Call
     if callee is None:
         raise AssertionError(f"{proposal.tool} has no function, and was admitted all the same")
 
-    async def work() -> object:
+    def work() -> Awaitable[object]:
         try:
             arguments = coerce(callee.function, proposal.arguments) if declared.is_typed else proposal.arguments
         except BadArguments as error:
             raise CallFailed(FailureKind.REJECTED, str(error), happened=False) from error
-        return await callee(context, arguments)
+        return callee(context, arguments)
 
     return work
 

@@ -1,13 +1,13 @@
 """The fold: the state of a run is what its events make of it, whatever sequence the rules emit."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import assert_never
 
 from bridle.rules.approval import REMEMBERED as QUESTIONS
 from bridle.rules.approval import Asked
 from bridle.rules.budget import minus, plus
 from bridle.rules.call import CallKind, Purpose
+from bridle.rules.data import changed
 from bridle.rules.events import (
     ApprovalAsked,
     ApprovalDecided,
@@ -84,11 +84,9 @@ def apply(state: RunState | None, event: Event) -> RunState:
         case CallSettled():
             return _settled(state, event)
         case CallReused():
-            progress = Progress(event.tool, event.args, REUSED, event.turn)
+            recent = _remember(state, Progress(event.tool, event.args, REUSED, event.turn))
             seen = _received(state, event, event.tool) if event.run else {}
-            return state.with_(
-                seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, recent=_remember(state, progress), **seen
-            )
+            return changed(state, seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, recent=recent, **seen)
         case CallRefused():
             return _refused(state, event)
         case CallVoided() | CallInDoubt():
@@ -102,7 +100,8 @@ def apply(state: RunState | None, event: Event) -> RunState:
         case ChildFunded() | ChildRefused() | ChildClosed():
             return _child(state, event)
         case RunResumed():
-            return state.with_(
+            return changed(
+                state,
                 seq=state.seq + 1,
                 last_at=event.at,
                 epoch=event.epoch,
@@ -113,14 +112,16 @@ def apply(state: RunState | None, event: Event) -> RunState:
                 node_deadline=Millis(state.node_deadline + event.away if state.node_deadline else 0),
             )
         case LadderMoved():
-            return state.with_(seq=state.seq + 1, last_at=event.at)
+            return changed(state, seq=state.seq + 1, last_at=event.at)
         case ToolsWithheld():
             off = tuple(event.off)
-            return state.with_(seq=state.seq + 1, last_at=event.at, withheld=off, missing=_missing(state.missing, *off))
+            return changed(
+                state, seq=state.seq + 1, last_at=event.at, withheld=off, missing=_missing(state.missing, *off)
+            )
         case RunHalted() | RunStopped():
             return _over(state, event)
         case PayloadErased():  # it took no time of the run
-            return state.with_(seq=state.seq + 1)
+            return changed(state, seq=state.seq + 1)
         case _:
             assert_never(event)
 
@@ -150,7 +151,8 @@ def _started(event: RunStarted) -> RunState:
 
 def _entered(state: RunState, event: StepEntered) -> RunState:
     used = plus(state.used, {STEPS: 1})
-    return state.with_(
+    return changed(
+        state,
         seq=state.seq + 1,
         last_at=event.at,
         step=event.step,
@@ -166,16 +168,17 @@ def _entered(state: RunState, event: StepEntered) -> RunState:
 
 def _child(state: RunState, event: ChildFunded | ChildRefused | ChildClosed) -> RunState:
     if isinstance(event, ChildRefused):
-        return state.with_(seq=state.seq + 1, last_at=event.at, refusals=state.refusals + 1)
+        return changed(state, seq=state.seq + 1, last_at=event.at, refusals=state.refusals + 1)
     if isinstance(event, ChildFunded):
         if event.child in state.children:
             raise JournalBroken(f"{event.child} is funded once")
         children = {**state.children, event.child: event.hold}
         used, held = plus(state.used, {STEPS: 1}), plus(state.held, event.hold)
-        return state.with_(seq=state.seq + 1, last_at=event.at, used=used, held=held, children=children)
+        return changed(state, seq=state.seq + 1, last_at=event.at, used=used, held=held, children=children)
     if event.child not in state.children:
         raise JournalBroken(f"{event.child} is no open child")
-    return state.with_(
+    return changed(
+        state,
         seq=state.seq + 1,
         last_at=event.at,
         children={child: hold for child, hold in state.children.items() if child != event.child},
@@ -193,7 +196,8 @@ def _admitted(state: RunState, event: CallAdmitted) -> RunState:
     writes = state.writes
     if event.effect is Effect.WRITE and event.attempt == 1:
         writes = {**writes, event.tool: writes.get(event.tool, 0) + 1}
-    return state.with_(
+    return changed(
+        state,
         seq=state.seq + 1,
         last_at=event.at,
         calls=state.calls + 1,
@@ -215,34 +219,41 @@ def _not_written(state: RunState, tool: ToolName) -> dict[str, object]:
 def _over(state: RunState, event: RunHalted | RunStopped) -> RunState:
     note = StopNote(event.reason, event.detail)
     if isinstance(event, RunHalted):
-        return state.with_(seq=state.seq + 1, last_at=event.at, phase=Phase.HALTED, halt=note)
-    return state.with_(
-        seq=state.seq + 1, last_at=event.at, phase=Phase.STOPPED, stop=note, finalise={}, node_finalise={}, asked=()
+        return changed(state, seq=state.seq + 1, last_at=event.at, phase=Phase.HALTED, halt=note)
+    return changed(
+        state,
+        seq=state.seq + 1,
+        last_at=event.at,
+        phase=Phase.STOPPED,
+        stop=note,
+        finalise={},
+        node_finalise={},
+        asked=(),
     )
 
 
 def _asked(state: RunState, event: ApprovalAsked | ApprovalDecided | ApprovalExtended | RunSuspended) -> RunState:
     if isinstance(event, RunSuspended):
-        return state.with_(seq=state.seq + 1, last_at=event.at, phase=Phase.SUSPENDED, suspended_at=event.at)
+        return changed(state, seq=state.seq + 1, last_at=event.at, phase=Phase.SUSPENDED, suspended_at=event.at)
     if isinstance(event, ApprovalAsked):
         asked = Asked(event.call, event.tool, event.binding, event.at, event.until, effect=event.effect)
         known = (*state.asked, asked)[-QUESTIONS:]
-        return state.with_(seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, asked=known)
+        return changed(state, seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, asked=known)
     if isinstance(event, ApprovalExtended):
         known = tuple(
-            replace(one, until=event.until, counted_at=event.at) if one.call == event.call else one
+            changed(one, until=event.until, counted_at=event.at) if one.call == event.call else one
             for one in state.asked
         )
-        return state.with_(seq=state.seq + 1, last_at=event.at, asked=known)
+        return changed(state, seq=state.seq + 1, last_at=event.at, asked=known)
     if all(one.call != event.call or one.answer is not None for one in state.asked):
         raise JournalBroken(f"nobody waits for an answer about {event.call}")
     known = tuple(
-        replace(one, answer=event.answer, by=event.by, said=event.said, edited=event.edited)
+        changed(one, answer=event.answer, by=event.by, said=event.said, edited=event.edited)
         if one.call == event.call
         else one
         for one in state.asked
     )
-    return state.with_(seq=state.seq + 1, last_at=event.at, asked=known)
+    return changed(state, seq=state.seq + 1, last_at=event.at, asked=known)
 
 
 def _settled(state: RunState, event: CallSettled) -> RunState:
@@ -290,7 +301,7 @@ def _resolved(state: RunState, event: CallResolved) -> RunState:
     last_at = state.last_at if state.phase is Phase.STOPPED else event.at
     tool = state.in_doubt[event.call]
     came = _received(state, event, tool) if event.happened else _not_written(state, tool)
-    return state.with_(seq=state.seq + 1, last_at=last_at, in_doubt=rest, **came)
+    return changed(state, seq=state.seq + 1, last_at=last_at, in_doubt=rest, **came)
 
 
 def _received(state: RunState, event: CallResolved | CallReused, tool: ToolName) -> dict[str, object]:
@@ -306,7 +317,8 @@ def _refused(state: RunState, event: CallRefused) -> RunState:
     same_turn = event.turn == state.refused_turn
     tools = state.refused_tools if same_turn else ()
     counted = event.counts and event.tool not in tools
-    return state.with_(
+    return changed(
+        state,
         seq=state.seq + 1,
         last_at=event.at,
         calls=state.calls + 1,
@@ -340,7 +352,7 @@ def _closed(state: RunState, call: CallId, used: Amounts, **changes: object) -> 
     changes["open_calls"] = rest = dict(state.open_calls)
     del rest[call]
     changes["held"], changes["used"] = minus(state.held, opened.hold), plus(state.used, used)
-    return state.with_(**changes)
+    return changed(state, **changes)
 
 
 def _remember(state: RunState, progress: Progress) -> tuple[Progress, ...]:

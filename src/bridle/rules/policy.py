@@ -67,11 +67,6 @@ class Enforcement(StrEnum):
     OBSERVE = "observe"
 
 
-def four_fifths(limit: int) -> int:
-    """The least whole number that is 80 % of a limit: from there on a run is told to finish."""
-    return -(-4 * limit // 5)
-
-
 @dataclass(frozen=True)
 class Limits:
     """The hard limits of one run, or of one node in it. Every field is a whole number greater than 0."""
@@ -96,7 +91,7 @@ class Limits:
             TOOL_CALLS: "max_tool_calls",
             USD_NANO: "max_usd",
         }
-        return tuple((unit, four_fifths(getattr(self, name))) for unit, name in counted.items())
+        return tuple((unit, -(-4 * getattr(self, name) // 5)) for unit, name in counted.items())  # 80 %, rounded up
 
     @cached_property
     def by_name(self) -> "LimitsPatch":

@@ -2,7 +2,7 @@
 
 from bridle.rules.decision import Halt
 from bridle.rules.names import STEPS, TOKENS_IN, TOKENS_OUT, Amounts, Millis
-from bridle.rules.policy import Limits, four_fifths
+from bridle.rules.policy import Limits
 from bridle.rules.run import RunState
 from bridle.rules.stop import Detail, StopReason
 from bridle.rules.switch import Switch, against_run
@@ -19,10 +19,9 @@ def wraps_up(run: RunState, limits: Limits, now: Millis) -> bool:
     for unit, mark in limits.marks:
         if used.get(unit, 0) + held.get(unit, 0) >= mark:
             return True
-    if tokens(used) + tokens(held) >= four_fifths(limits.max_tokens):
+    if 5 * (tokens(used) + tokens(held)) >= 4 * limits.max_tokens:
         return True
-    given = limits.max_seconds * 1_000
-    return given - (run.deadline - now) >= four_fifths(given)  # what it was away does not count
+    return 5 * (run.deadline - now) <= 1_000 * limits.max_seconds  # what it was away does not count
 
 
 def may_enter(run: RunState, limits: Limits, now: Millis, switches: tuple[Switch, ...] = ()) -> Halt | None:
