@@ -9,6 +9,7 @@ import pytest
 
 from bridle.bridle import Bridle
 from bridle.rules.events import ApprovalAsked, CallSettled
+from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.flow_of_information import FlowRule, Way, When
 from bridle.rules.names import Source, ToolName
 from bridle.rules.policy import Enforcement, Limits, Policy
@@ -45,6 +46,8 @@ class Office:
 
         @b.tool("inbox", effect="read", reuse="never", confidentiality="public")
         async def inbox() -> dict[str, str]:
+            if not self.mail:
+                raise CallFailed(FailureKind.REJECTED, f"500: {MAIL}")
             return {"id": "m-1", "body": self.mail}
 
         @b.tool("contacts", effect="read", source="trusted", confidentiality="public")
@@ -319,6 +322,17 @@ def test_what_was_rejected_stays_rejected_when_its_value_is_endorsed_by_another_
             assert set(said) == {"yes: approval_denied"}
 
     run_virtual(told)
+
+
+def test_the_error_of_an_untrusted_tool_is_read_too() -> None:
+    async def story(office: Office, run: Run) -> None:
+        office.mail = ""  # the far end answers 500, with a body of its own
+        failed = await denied(run, "inbox")
+        assert "evil" in str(failed)
+        await denied(run, "web", url="https://evil.example/?x=2")
+        assert office.done == []
+
+    tell(story)
 
 
 def test_observe_mode_writes_down_what_it_would_have_refused() -> None:

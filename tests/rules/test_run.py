@@ -316,10 +316,10 @@ def test_a_refusal_counts_once_per_turn_and_tool(refusals: list[Event], counted:
         (Source.TRUSTED, Confidentiality.PUBLIC, None, False, False),
         (Source.UNTRUSTED, Confidentiality.PUBLIC, None, True, False),
         (Source.TRUSTED, Confidentiality.PRIVATE, None, False, True),
-        (Source.UNTRUSTED, Confidentiality.PRIVATE, FailureKind.TIMEOUT, False, False),
+        (Source.UNTRUSTED, Confidentiality.PRIVATE, FailureKind.TIMEOUT, True, False),  # its error is read, too
     ],
 )
-def test_a_run_has_read_what_its_usable_results_were_labelled_and_never_unreads_it(
+def test_a_run_has_read_what_its_results_were_labelled_and_never_unreads_it(
     source: Source, confidentiality: Confidentiality, failure: FailureKind | None, tainted: bool, private: bool
 ) -> None:
     settled = CallSettled(NOW, A, {}, Digest("r"), failure, source, confidentiality)

@@ -164,7 +164,7 @@ def _tool_attempt(live: Live, answer: Verdict, performed: Performed, at: Millis)
     assert failed is not None
     if tool.effect is Effect.WRITE:
         return _write_failed(live, answer, failed, at)
-    ending = CallSettled(at, answer.call, paid, failure=failed.kind)
+    ending = CallSettled(at, answer.call, paid, failure=failed.kind, source=proposal.source)  # it said why
     return Attempt(_settlement(live, proposal, ending, failed=failed), failure_of(proposal, failed), failed)
 
 
@@ -176,7 +176,7 @@ def _write_failed(live: Live, answer: Verdict, failed: CallFailed, at: Millis) -
         doubt = CallInDoubt(at, answer.call, can_be_found_out(_ruled(proposal)))
         settlement = replace(_settlement(live, proposal, doubt, failed=failed), doubt=failed.kind)
         return Attempt(settlement, in_doubt(proposal.tool), failed)
-    ending = CallSettled(at, answer.call, _paid(proposal), failure=failed.kind)
+    ending = CallSettled(at, answer.call, _paid(proposal), failure=failed.kind, source=proposal.source)
     settlement = replace(_settlement(live, proposal, ending, failed=failed), happened=happened)
     return Attempt(settlement, failure_of(proposal, failed), failed)
 

@@ -34,7 +34,7 @@ def traced(store: Store, live: Live, toolbox: Toolbox, proposals: Sequence[Propo
 
 def _read_so_far(live: Live) -> tuple[bool, bool]:
     """Whether anything untrusted, or anything private, was read: also what is not written down yet."""
-    ends = [one.ending for one in live.pending if isinstance(one.ending, CallSettled) and one.ending.failure is None]
+    ends = [one.ending for one in live.pending if isinstance(one.ending, CallSettled)]
     tainted = live.state.is_tainted or any(end.source is Source.UNTRUSTED for end in ends)
     private = live.state.has_read_private or any(end.confidentiality is Confidentiality.PRIVATE for end in ends)
     return tainted, private

@@ -277,7 +277,7 @@ def _settled(state: RunState, event: CallSettled) -> RunState:
         last_at=event.at,
         recent=recent,
         missing=missing,
-        is_tainted=state.is_tainted or (usable and event.source is Source.UNTRUSTED),
+        is_tainted=state.is_tainted or event.source is Source.UNTRUSTED,  # an error is read, too
         has_read_private=state.has_read_private or (usable and event.confidentiality is Confidentiality.PRIVATE),
     )
 
