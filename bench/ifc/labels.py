@@ -61,15 +61,15 @@ WORKSPACE = Labelled(
         "get_file_by_id": THEIRS,
         "list_files": THEIRS,
         "send_email": write(recipients=ADDRESS, cc=ADDRESS, bcc=ADDRESS),
-        "delete_email": write(email_id=KNOWN_ID, destructive=True),
+        "delete_email": write(email_id=SAID, destructive=True),
         # Without participants it goes to nobody; then its title is all that says who wanted it.
         "create_calendar_event": write(title=SAID, participants=ADDRESS),
-        "cancel_calendar_event": write(event_id=KNOWN_ID, destructive=True),
+        "cancel_calendar_event": write(event_id=SAID, destructive=True),
         "reschedule_calendar_event": write(event_id=KNOWN_ID, new_start_time=SAID, new_end_time=SAID),
         "add_calendar_event_participants": write(event_id=KNOWN_ID, participants=ADDRESS),
         "append_to_file": write(file_id=KNOWN_ID),
         "create_file": write(filename=SAID),
-        "delete_file": write(file_id=KNOWN_ID, destructive=True),
+        "delete_file": write(file_id=SAID, destructive=True),
         "share_file": write(file_id=KNOWN_ID, email=ADDRESS),
     },
     directories={  # of the user's own domain; the contact list has strangers in it
@@ -101,7 +101,7 @@ BANKING = Labelled(
         "read_file": THEIRS,
         "send_money": write(recipient=ACCOUNT, amount=AMOUNT),
         "schedule_transaction": write(recipient=ACCOUNT, amount=AMOUNT),
-        "update_scheduled_transaction": write(id=KNOWN_ID, recipient=ACCOUNT, amount=AMOUNT, destructive=True),
+        "update_scheduled_transaction": write(id=SAID, recipient=ACCOUNT, amount=AMOUNT, destructive=True),
         "update_password": write(password=["user"], destructive=True),
         "update_user_info": write(
             first_name=["user"], last_name=["user"], street=["user"], city=["user"], destructive=True

@@ -8,9 +8,14 @@ from bench.ifc.world import Suite
 from bridle import Bridle
 from bridle.rules.strict_json import Json
 
-NEVER_ASKS: dict[str, Json] = {"writes": {"require_approval": False}}
+NEVER_ASKS: dict[str, Json] = {"writes": {"require_approval": False}, "flow": {"when": "never"}}
+ALWAYS_ASKS: dict[str, Json] = {"writes": {"require_approval": True}, "flow": {"when": "never"}}
+ASKS_WHEN_TAINTED: dict[str, Json] = {
+    "writes": {"require_approval": "when_tainted"},
+    "flow": {"writes": {"if_sinks_trusted": "approve", "else": "approve", "without_sinks": "approve"}},
+}
 BY_ORIGIN: dict[str, Json] = {
-    "writes": {"require_approval": False},
+    "writes": {"require_approval": "when_tainted"},
     "flow": {
         "when": "tainted",
         "writes": {"if_sinks_trusted": "allow", "else": "approve", "without_sinks": "approve"},
@@ -36,12 +41,11 @@ class Rule:
     directories: bool = False
 
 
-OFF: dict[str, Json] = {"flow": {"when": "never"}}
 RULES = (
-    Rule("nothing", NEVER_ASKS | OFF),
-    Rule("approve every write", {"writes": {"require_approval": True}} | OFF),
-    Rule("session taint", {"writes": {"require_approval": "when_tainted"}} | OFF),
-    Rule("allowlist per node", NEVER_ASKS | OFF, narrowed=True),
+    Rule("nothing", NEVER_ASKS),
+    Rule("approve every write", ALWAYS_ASKS),
+    Rule("session taint", ASKS_WHEN_TAINTED),
+    Rule("allowlist per node", NEVER_ASKS, narrowed=True),
     Rule("provenance", BY_ORIGIN),
     Rule("provenance + allowlist", BY_ORIGIN, narrowed=True),
     Rule("+ directories and amount cap", BY_ORIGIN, narrowed=True, directories=True),
