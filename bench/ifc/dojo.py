@@ -165,7 +165,7 @@ def _dumped(value: object) -> str:
 
 
 def _plain(value: object) -> Json:
-    """AgentDojo's data as JSON; its fields named `id_` are named `id`, as any tool would name them outside of Python."""
+    """AgentDojo's data as JSON; its fields `id_` are named `id`, as any tool would name them outside of Python."""
     plain = to_jsonable_python(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)
     return _renamed(plain)
 

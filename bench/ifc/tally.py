@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from bench.ifc import oracle
 from bench.ifc.labels import Labelled
 from bench.ifc.rules import Rule, house
-from bench.ifc.worst_case import Approver, Story, play
 from bench.ifc.world import Ledger, Step, Suite
+from bench.ifc.worst_case import Approver, Story, play
 from bridle import Bridle
 
 TRIALS_A_HOUSE = 60  # a house in memory keeps every run, so that now and then another one is opened
@@ -40,7 +40,9 @@ class Tally:
     missed: list[str] = field(default_factory=list)  # in words, one line each
 
 
-async def tally(suite: Suite, labelled: Labelled, rule: Rule, tasks: tuple[str, ...], attacks: tuple[str, ...]) -> Tally:
+async def tally(
+    suite: Suite, labelled: Labelled, rule: Rule, tasks: tuple[str, ...], attacks: tuple[str, ...]
+) -> Tally:
     """Every task alone, and under every attack, with either approver."""
     row = Tally(suite.name, rule.name)
     nodes = {task: frozenset(step.tool for step in suite.open(task, "")[0].truth) for task in tasks}
