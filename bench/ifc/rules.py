@@ -54,7 +54,7 @@ RULES = (
 
 def house(suite: Suite, labelled: Labelled, rule: Rule, nodes: Mapping[str, frozenset[str]]) -> Bridle:
     """A house under this rule; `nodes` are the tools that each task needs."""
-    policy: dict[str, Json] = {"budgets": ROOM, "tools": {"allow": list(suite.tools)}, **rule.policy}
+    policy: dict[str, object] = {"budgets": ROOM, "tools": {"allow": list(suite.tools)}, **rule.policy}
     if rule.directories:
         policy["directories"] = dict(labelled.directories)
     if rule.narrowed:
