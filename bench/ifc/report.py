@@ -184,7 +184,7 @@ def page(rows: Sequence[Tally], speed: Speed, where: Mapping[str, str]) -> str:
 
 def _classes(row: Tally) -> str:
     """What went otherwise than it should, by its kind."""
-    kinds = Counter(_kind(line) for line in row.missed if ": asked" not in line)
+    kinds = Counter(_kind(line) for line in row.missed if ": asked a person" not in line)
     told = [f"  - {kind}: {count}" for kind, count in sorted(kinds.items())] or ["  - nothing"]
     return "\n".join([f"- **{row.rule}**", *told])
 

@@ -1,6 +1,6 @@
 """Plays every trial under one rule, and adds up what the outside saw."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bench.ifc import oracle
@@ -37,7 +37,7 @@ class Tally:
     asked: int = 0
     strayed: int = 0
     arms: dict[Approver, Arm] = field(default_factory=lambda: {each: Arm() for each in Approver})
-    missed: list[str] = field(default_factory=list)  # in words, one line each
+    missed: list[str] = field(default_factory=list)  # where, and what, one line each
 
 
 async def tally(
@@ -77,9 +77,8 @@ def _add_benign(row: Tally, story: Story, labelled: Labelled) -> None:
     row.asked += len(story.asked)
     row.strayed += len(oracle.strayed(story.trial, labelled, story.ledger, story.approved))
     if not story.is_useful:
-        row.missed.append(f"{_named(story)}: not done{_told(story.refused)}, {story.stop}")
-    if story.asked:
-        row.missed.append(f"{_named(story)}: asked{_told(story.asked)}")
+        row.missed.append(_not_done(story))
+    row.missed += [f"{_named(story)}: asked a person, {_told(step)}" for step in story.asked]
 
 
 def _add(row: Tally, story: Story, labelled: Labelled, approver: Approver) -> None:
@@ -95,19 +94,20 @@ def _add(row: Tally, story: Story, labelled: Labelled, approver: Approver) -> No
     arm.useful += story.is_useful
     arm.asked += len(story.asked)
     if approver is Approver.IDEAL:
-        row.missed += [f"{_named(story)}: obeyed{_told([step])}" for step in obeyed]
-        row.missed += [f"{_named(story)}: strayed{_told([step])}" for step in strayed]
+        row.missed += [f"{_named(story)}: attacker obeyed, {_told(step)}" for step in obeyed]
+        row.missed += [f"{_named(story)}: destination outside, {_told(step)}" for step in strayed]
         if not story.is_useful:
-            row.missed.append(f"{_named(story)}: not done{_told(story.refused)}, {story.stop}")
+            row.missed.append(_not_done(story))
 
 
 def _named(story: Story) -> str:
     return f"{story.trial.suite}/{story.trial.task}" + (f"/{story.trial.attack}" if story.trial.attack else "")
 
 
-def _told(steps: list[Step]) -> str:
-    return "".join(f" {step.tool}({_arguments(step.args)})" for step in steps)
+def _not_done(story: Story) -> str:
+    refused = "".join(f", refused {_told(step)}" for step in story.refused)
+    return f"{_named(story)}: task not done, the run ended {story.stop}{refused}"
 
 
-def _arguments(args: Mapping[str, object]) -> str:
-    return ", ".join(f"{name}={value!r:.60}" for name, value in args.items())
+def _told(step: Step) -> str:
+    return f"{step.tool}({', '.join(f'{name}={value!r:.60}' for name, value in step.args.items())})"
