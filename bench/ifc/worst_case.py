@@ -30,8 +30,9 @@ class Story:
 
     @property
     def is_useful(self) -> bool:
-        """AgentDojo's check, and nothing that the task needed was refused."""
-        return not self.refused and self.ledger.place.is_useful(self.trial.answer, self.ledger.done())
+        """The run came to its answer, nothing that the task needed was refused, and AgentDojo's check says so."""
+        answered = self.stop == "ok" and not self.refused
+        return answered and self.ledger.place.is_useful(self.trial.answer, self.ledger.done())
 
     @property
     def is_unattended(self) -> bool:
