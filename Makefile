@@ -47,7 +47,7 @@ storm: .venv/dev.stamp ## 100,000 runs on a bad day against every promise (STORM
 storm-sabotage: .venv/dev.stamp ## break our own code on purpose, one promise at a time: the storm has to find each
 	@$(BIN)/python -m bench.storm --sabotage all 2>/dev/null
 
-crash: .venv/dev.stamp ## kill -9 at every commit, and again at every commit of the recovery: every pair (an hour)
+crash: .venv/dev.stamp ## kill -9 at every commit, and again at every commit of the recovery: every pair (half an hour)
 	@CRASH_PAIRS=all $(BIN)/python -m pytest -q -n auto tests/crash/test_pairs.py </dev/null
 
 lock: .venv/lock.stamp ## resolve the dependencies anew into requirements/*.txt (LOCK_ARGS=--upgrade for newer ones)

@@ -91,7 +91,7 @@ def acknowledgements(path: Path) -> list[float]:
 
 
 def read_cost(path: Path) -> dict[str, float]:
-    """Microseconds of processor for which a transaction knows what is on: by how much is on, and with BRIDLE_HOME."""
+    """Microseconds of processor in which a store reads anew what is on: by how much is on, and with BRIDLE_HOME."""
     found = {}
     for home in ("", str(path.parent / "home")):
         os.environ["BRIDLE_HOME"] = home
@@ -106,7 +106,7 @@ def read_cost(path: Path) -> dict[str, float]:
                     for _ in range(7):
                         began = time.process_time()
                         for _ in range(READS):
-                            book.in_force(db)
+                            _ = (*book.files(), *book.turned(db))
                         rounds.append((time.process_time() - began) / READS * 1e6)
                     db.execute("ROLLBACK")
                     found[f"{on} on{', BRIDLE_HOME' if home else ''}"] = round(min(rounds), 2)

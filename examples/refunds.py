@@ -11,7 +11,7 @@ from bridle.gateway.context import CallContext
 
 POLICY = {
     "tools": {"allow": ["refund.create", "refund.cancel", "stock.return"]},
-    "writes": {"require_approval": False},
+    "writes": {"require_approval": "when_tainted"},
 }
 bank: dict[str, str] = {}  # receipts by key
 stock: dict[str, str] = {}
@@ -21,7 +21,13 @@ b = Bridle(POLICY, ":memory:")
 give_back = Flow("give_back", start="refund_first")
 
 
-@b.tool("refund.create", effect="write", idempotency="key", key="refund:{order}", summary="Refund order {order}")
+STEERED = {"order": ["user"]}  # whatever was read since: only who asked says which order
+
+
+@b.tool(
+    "refund.create", effect="write", source="trusted", idempotency="key", key="refund:{order}", sinks=STEERED,
+    summary="Refund order {order}",
+)  # fmt: skip
 async def refund(order: str, amount: int, *, call: CallContext) -> str:
     """Refund an order."""
     requests.append(call.key)
@@ -31,7 +37,7 @@ async def refund(order: str, amount: int, *, call: CallContext) -> str:
     return receipt
 
 
-@b.tool("refund.cancel", effect="write", idempotency="key", key="cancel:{order}")
+@b.tool("refund.cancel", effect="write", source="trusted", idempotency="key", key="cancel:{order}", sinks=STEERED)
 async def cancel(order: str) -> str:
     """Undo a refund."""
     return f"the refund of {order} was cancelled"
@@ -42,7 +48,10 @@ async def in_stock(key: str) -> str | None:
     return stock.get(key)
 
 
-@b.tool("stock.return", effect="write", key="return:{order}", probe=in_stock, lands_within="2s")
+@b.tool(
+    "stock.return", effect="write", source="trusted", key="return:{order}", sinks=STEERED, probe=in_stock,
+    lands_within="2s",
+)  # fmt: skip
 async def take_back(order: str, *, call: CallContext) -> str:
     """Book the goods back. Order B is none that the stock system knows."""
     if order == "B":

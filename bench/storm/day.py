@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict
 
 from bench.storm.disk import Disk
 from bench.storm.evidence import NEVER, Answered, Evidence, Journal, Killed
-from bench.storm.house import caps_of, requested
+from bench.storm.house import TEAM, caps_of, requested
 from bench.storm.people import BOSS, People
 from bench.storm.plan import CLOCK_JUMP, JOURNAL_OUT, KILLED, Fault, Harm, Plan, chance_of
 from bench.storm.tap import Commits, Crashed
@@ -18,6 +19,7 @@ from bridle.rules import strict_json
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.names import MILLIS_PER_SECOND, Millis, RunId
 from bridle.rules.run import Phase
+from bridle.rules.switch import HOUSE, Scope
 from bridle.runs.result import RunResult
 from bridle.store.base import Store
 from bridle.testing.virtual_time import Deadlock, VirtualLoop, run_virtual
@@ -30,6 +32,7 @@ TRIES_AGAIN_AFTER = 10.0  # seconds, of a user whose run could not even be start
 TRIES = 4
 HEARD_AFTER = 2.0  # seconds
 QUESTIONS = 4  # that one run asks, at most, one after the other
+SCOPES = (HOUSE, Scope(tenant=HONEST[-1]), Scope(flow=TEAM.name))  # of a kill
 LONGEST_DAY = 4_000.0  # seconds: by then every run has ended, or it hangs
 
 
@@ -232,22 +235,22 @@ class Day:
         if self.plan.happens(CLOCK_JUMP, chance):
             found.append(self._clock_jump(chance.uniform(0, self.lasts), chance.randrange(-600, 600)))
         if self.plan.happens(KILLED, chance):
-            level, tenant = chance.choice(("writes", "all")), chance.choice(("", HONEST[-1]))
-            found.append(self._kill(chance.uniform(0, self.lasts), chance.uniform(1, 60), level, tenant))
+            level, scope = chance.choice(("writes", "all")), chance.choice(SCOPES)
+            found.append(self._kill(chance.uniform(0, self.lasts), chance.uniform(1, 60), level, scope))
         return found
 
-    async def _kill(self, after: float, lasts: float, level: str, tenant: str) -> None:
+    async def _kill(self, after: float, lasts: float, level: str, scope: Scope) -> None:
         """Somebody turns the switch on, and some time later off again, whichever worker he reaches."""
         await asyncio.sleep(after)
         self._is_killed = True
         self._hit(Fault.KILLED)
-        await self._turned(lambda house: house.kill(level, because="the storm", by=BOSS, tenant=tenant))
+        await self._turned(lambda house: house.kill(level, because="the storm", by=BOSS, **asdict(scope)))
         since = self.world.ledger.stamp()
         try:
             await asyncio.sleep(lasts)
         finally:
-            self.kills.append(Killed(since, self.world.ledger.stamp(), level, tenant))
-        await self._turned(lambda house: house.unkill(because="it is over", by=BOSS, tenant=tenant))
+            self.kills.append(Killed(since, self.world.ledger.stamp(), level, scope))
+        await self._turned(lambda house: house.unkill(because="it is over", by=BOSS, **asdict(scope)))
         self._hit(Fault.KILLED)
         self._is_killed = False
 

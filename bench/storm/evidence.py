@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 
 from bench.storm.ledger import Deed, Line
 from bench.storm.plan import Plan
@@ -28,6 +27,7 @@ from bridle.rules.events import (
 from bridle.rules.names import CallId, Millis, RunId
 from bridle.rules.policy import Cap
 from bridle.rules.run import RunState
+from bridle.rules.switch import Scope
 from bridle.store.base import Entry
 
 NEVER = 10**18  # the stamp of what was not committed
@@ -42,7 +42,7 @@ class Killed:
     since: int
     until: int
     level: str
-    tenant: str  # empty: everybody's
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,14 @@ class Journal:
 
     @property
     def waited(self) -> int:
-        """How long it waited for a person."""
-        found = 0
-        for before, entry in pairwise(self.entries):
-            if isinstance(entry.event, RunResumed) and isinstance(before.event, RunSuspended | ApprovalDecided):
-                found += entry.event.away
+        """How long it waited for a person; children may have ended meanwhile."""
+        found, waits = 0, False
+        for entry in self.entries:
+            if isinstance(entry.event, RunResumed):
+                found += entry.event.away if waits else 0
+                waits = False
+            else:
+                waits |= isinstance(entry.event, RunSuspended | ApprovalDecided)
         return found
 
     @property
@@ -168,9 +171,12 @@ class Evidence:
         journal = self.journals.get(told.run)
         return down + (journal.waited + BEAT * journal.takeovers if journal is not None else 0)
 
-    def of_run(self, run: RunId) -> list[Admitted]:
-        """The admissions of one run."""
-        return [one for (of, _), one in self.admitted.items() if of == run]
+    def lineage(self, journal: Journal) -> Iterator[Journal]:
+        """A run, its parent, and so on to the run that somebody asked for."""
+        found: Journal | None = journal
+        while found is not None:  # ends: generations are few
+            yield found
+            found = self.journals.get(found.started.parent)
 
 
 def _newest(waiting: list[Admitted], line: Line) -> Admitted | None:

@@ -1,5 +1,7 @@
 """The house that stands in the storm: its policy, its tools, its flows, and the one foreign loop."""
 
+import asyncio
+from collections.abc import Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,9 +26,11 @@ from bridle.gateway.outcome import Observation, Refusal
 from bridle.gateway.proposal import ToolWish
 from bridle.gateway.world import World as OutsideWorld
 from bridle.rules.failure import BridleError, ControlUnavailable
+from bridle.rules.flow_of_information import FlowRule, When
 from bridle.rules.names import NANOS_PER_USD, USD_NANO, Millis, RunId, TenantId, ToolName, UsdNanos, usd
 from bridle.rules.policy import Cap, Level, Limits, ModelPrice, Narrowing, Policy, Window
 from bridle.rules.prompt import Message, ModelReply, ModelRequest, Prompt, Role
+from bridle.rules.stop import Status
 from bridle.rules.tool import ToolRule
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
@@ -43,6 +47,12 @@ LIMITS = Limits(
     max_usd=UsdNanos(NANOS_PER_USD // 4),
 )
 NODE_TOOL_CALLS = 10
+Share = Mapping[str, int | str]
+SCOUT: Share = {"max_steps": 12, "max_model_calls": 10, "max_tool_calls": 10, "max_tokens": 180_000, "max_usd": "0.20"}
+CLERK: Share = {"max_steps": 3, "max_model_calls": 1, "max_tool_calls": 7, "max_tokens": 2, "max_usd": "0.01"}
+POST: Share = {"max_steps": 1, "max_model_calls": 1, "max_tool_calls": 3, "max_tokens": 1, "max_usd": "0.001"}
+POLLS: Share = {"max_steps": 1, "max_model_calls": 1, "max_tool_calls": 2, "max_tokens": 1, "max_usd": "0.001"}
+TOO_MUCH: Share = {"max_usd": "0.26"}  # more than there is
 DOCUMENT = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}
 TURNS = 8  # of the foreign loop
 MOST = 1_000_000  # bytes of an output
@@ -70,6 +80,7 @@ POLICY = Policy(
     flows={"guest": Narrowing(deny=NO_WRITES)},
     nodes={"ask": Narrowing(deny=NO_WRITES)},
     require_approval=False,
+    flow_rule=FlowRule(when=When.NEVER),  # who may write here is said by node
     max_refusals=5,
 )
 
@@ -97,16 +108,92 @@ def _desk(name: str, model: str) -> Flow:
     @flow.step()
     async def send(run: Run, state: object) -> object:
         assert isinstance(state, dict)
-        for to in ("user", "archive"):
-            await _tried(run, "mail.send", task=state["task"], to=f"{to}-{state['task']}@home.example")
-        await _tried(run, "charge.card", task=state["task"])
-        await _tried(run, "book.seat", task=state["task"])
-        amount = amount_of(state["task"])
-        for _ in range(2 if amount >= SEEN_TWICE else 1):  # what was allowed once is not allowed twice
-            await _tried(run, "refund.create", task=state["task"], amount=amount)
+        await _mailed(run, state["task"])
+        await _paid(run, state["task"])
         return state["found"]
 
     return flow
+
+
+async def _mailed(run: Run, task: int) -> None:
+    for to in ("user", "archive"):
+        await _tried(run, "mail.send", task=task, to=f"{to}-{task}@home.example")
+
+
+async def _paid(run: Run, task: int) -> None:
+    await _tried(run, "charge.card", task=task)
+    await _tried(run, "book.seat", task=task)
+    for _ in range(2 if amount_of(task) >= SEEN_TWICE else 1):  # what was allowed once is not allowed twice
+        await _tried(run, "refund.create", task=task, amount=amount_of(task))
+
+
+def _post() -> Flow:
+    flow = Flow("post")
+
+    @flow.step()
+    async def mail(run: Run, state: object) -> object:
+        assert isinstance(state, dict)
+        await _mailed(run, state["task"])
+        return "sent"
+
+    return flow
+
+
+def _clerk() -> Flow:
+    flow = Flow("clerk")
+
+    @flow.step()
+    async def pay(run: Run, state: object) -> object:
+        assert isinstance(state, dict)
+        done = await asyncio.gather(_part(run, POSTING, state["task"], POST), _paid(run, state["task"]))
+        return done[0]
+
+    return flow
+
+
+def _team() -> Flow:
+    flow = Flow("team")
+
+    @flow.step(to=["tell"])
+    async def share(run: Run, state: object) -> str:
+        assert isinstance(state, dict)
+        task, model = state["task"], state["model"]
+        parts = [_part(run, CLERKS, task, CLERK), *([_part(run, POLLING, task, POLLS)] if task % 3 == 0 else [])]
+        scout = run.child(FLOWS[Shape.ASK, model], {"task": task}, budgets=SCOUT)
+        found, _ = await asyncio.gather(scout, asyncio.gather(*parts))
+        assert found.stop is not None
+        if found.status is not Status.OK:
+            raise Denied(found.stop.reason, found.stop.detail, found.stop.text())
+        if task % 3 == 1:
+            await _part(run, POLLING, task, TOO_MUCH)
+        if task % 3 == 2:
+            _left_behind(_part(run, POLLING, task, POLLS))
+            await _tried(run, "kb.read", task=task, doc=-1)
+        state["found"] = found.answer
+        return "tell"
+
+    @flow.step()
+    async def tell(run: Run, state: object) -> object:
+        assert isinstance(state, dict)
+        return state["found"]
+
+    return flow
+
+
+async def _part(run: Run, flow: Flow, task: int, share: Share) -> str:
+    """How a part of the work ended that a step can do without."""
+    try:
+        result = await run.child(flow, {"task": task}, budgets=share)
+    except Denied as denied:
+        return str(denied.reason)
+    assert result.stop is not None
+    return str(result.stop.reason)
+
+
+def _left_behind(part: Coroutine[object, object, str]) -> None:
+    """Nobody waits for it."""
+    task = asyncio.ensure_future(part)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def _polling(name: str) -> Flow:
@@ -133,7 +220,7 @@ async def _tried(run: Run, tool: str, **args: object) -> object:
     return value["text"] if isinstance(value, dict) else None
 
 
-POLLING = _polling("poll")
+POLLING, POSTING, CLERKS, TEAM = _polling("poll"), _post(), _clerk(), _team()
 FLOWS = {
     (shape, model): made(f"{shape}-{model[4:]}", model)
     for shape, made in ((Shape.ASK, _asking), (Shape.DESK, _desk))
@@ -143,7 +230,12 @@ FLOWS = {
 
 def flow_of(task: Task) -> Flow:
     """The flow that a task asks for."""
-    return POLLING if task.shape is Shape.POLL else FLOWS[task.shape, task.model]
+    return {Shape.POLL: POLLING, Shape.TEAM: TEAM}.get(task.shape) or FLOWS[task.shape, task.model]
+
+
+def given_to(task: Task) -> dict[str, object]:
+    """What its flow is given."""
+    return {"task": task.number} | ({"model": task.model} if task.shape is Shape.TEAM else {})
 
 
 async def foreign_loop(run: Run, task: Task) -> str:
@@ -171,7 +263,7 @@ async def requested(house: Bridle, task: Task, waits_for: RunId) -> RunResult | 
         return await house.result(waits_for)
     if task.shape is not Shape.ATTACHED:
         return await house.run(
-            flow_of(task), {"task": task.number}, tenant=task.tenant, by=f"u{task.number}", key=task.key or None
+            flow_of(task), given_to(task), tenant=task.tenant, by=f"u{task.number}", key=task.key or None
         )
     attached = None
     try:
@@ -258,6 +350,6 @@ def furnished(store: str, world: OutsideWorld, runs: int = RUNS_OF_A_HOUSE) -> B
     declared("refund.create", _refund, effect="write", summary="Refund {amount} for task {task}")
     declared("charge.card", _charge, effect="write", idempotency="key", key="charge:{task}", probe=_is_charged)
     declared("book.seat", _book, effect="write", key="seat:{task}", probe=_is_booked, lands_within=2)
-    for flow in (POLLING, *FLOWS.values()):
+    for flow in (POLLING, POSTING, CLERKS, TEAM, *FLOWS.values()):
         b.register(flow)
     return b

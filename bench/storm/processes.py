@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from bench.storm.day import CRASHES, HEARD_AFTER, QUESTIONS, TRIES, journal_of
+from bench.storm.day import CRASHES, HEARD_AFTER, QUESTIONS, SCOPES, TRIES, journal_of
 from bench.storm.evidence import Answered, Evidence, Journal, Killed
 from bench.storm.far_world import FarWorld
 from bench.storm.house import caps_of
@@ -29,7 +29,6 @@ from bridle.rules.budget import Account, Balance
 from bridle.rules.events import RunResumed
 from bridle.rules.names import Millis, RunId
 from bridle.rules.policy import KillLevel
-from bridle.rules.switch import HOUSE
 from bridle.runs.approvals import Approvals
 from bridle.store.sqlite import SqliteStore
 from bridle.store.switches import Wish
@@ -251,14 +250,15 @@ class Processes:
 
     async def _switch(self) -> None:
         """Somebody turns the kill switch on and off again, from a process that drives nothing."""
-        level, switches = self._chance.choice((KillLevel.WRITES, KillLevel.ALL)), self._own.switches
+        level, scope = self._chance.choice((KillLevel.WRITES, KillLevel.ALL)), self._chance.choice(SCOPES)
+        switches = self._own.switches
         for number in self._active:
             self.world.fates[number].met(Fault.KILLED, Harm.RUN)
-        switches.kill(level, HOUSE, Wish(BOSS, "the storm", BOSS, self.loop.now()))
+        switches.kill(level, scope, Wish(BOSS, "the storm", BOSS, self.loop.now()))
         since = self.world.ledger.stamp()
         await asyncio.sleep(1)
-        self.switched.append(Killed(since, self.world.ledger.stamp(), str(level), ""))
-        switches.unkill(level, HOUSE, Wish(BOSS, "it is over", BOSS, self.loop.now()))
+        self.switched.append(Killed(since, self.world.ledger.stamp(), str(level), scope))
+        switches.unkill(level, scope, Wish(BOSS, "it is over", BOSS, self.loop.now()))
 
     # Users
 

@@ -20,17 +20,20 @@ from bridle.gateway.twins import took_off
 from bridle.models.port import Ceiling
 from bridle.models.prices import Prices
 from bridle.rules import checks
-from bridle.rules.budget import Balance
+from bridle.rules import fold as folding
+from bridle.rules.budget import Balance, plus
 from bridle.rules.call import Call, CallKind
 from bridle.rules.checks import CHECKS, Check, Snapshot, decide
+from bridle.rules.data import changed
 from bridle.rules.decision import Admit, Decision
-from bridle.rules.events import CallAdmitted, Event, RunStopped
+from bridle.rules.events import CallAdmitted, ChildClosed, ChildFunded, Event, RunStopped
 from bridle.rules.failure import CallFailed, ControlUnavailable
 from bridle.rules.health import Health
-from bridle.rules.names import CallId, Digest, Effect, Millis, RunId, TenantId, ToolName, UsdNanos
+from bridle.rules.names import Amounts, CallId, Digest, Effect, Millis, RunId, Source, TenantId, ToolName, UsdNanos
 from bridle.rules.prompt import Message, ModelRequest, Prompt, Role
 from bridle.rules.run import Progress, RunState
-from bridle.runs import approvals, journey, switchboard
+from bridle.runs import approvals, children, journey, switchboard
+from bridle.runs.children import Children
 from bridle.runs.descendants import lost
 from bridle.store import chain
 from bridle.store.work import Work
@@ -97,7 +100,7 @@ def _names_another_tool(at: Millis, call: CallId, kind: CallKind, tool: ToolName
 def _takes_every_write_for_done(state: RunState, call: CallId, now: Millis, *, again: bool = False) -> object:
     opened = state.open_calls[call]
     harmless = replace(opened, effect=Effect.READ)
-    return _lost(state.with_(open_calls={**state.open_calls, call: harmless}), call, now)
+    return _lost(changed(state, open_calls={**state.open_calls, call: harmless}), call, now)
 
 
 async def _performs_twice(permit: Permit, do: Callable[[], object], now: Millis) -> Performed:
@@ -114,10 +117,10 @@ def _gives_back_what_was_sent(live: Live, answer: Verdict, permit: Permit, at: M
 _mixed: list[object] = []
 
 
-def _mixes_up_outputs(raw: object, ruled: Ruled, run: RunId, call: CallId, shown: int) -> Judged:
+def _mixes_up_outputs(raw: object, ruled: Ruled, source: Source, handle: str, shown: int) -> Judged:
     _mixed.append(raw)
     del _mixed[:-2]
-    return judge.judge(_mixed[0], ruled, run, call, shown)
+    return judge.judge(_mixed[0], ruled, source, handle, shown)
 
 
 def _another_key(tenant: TenantId, tool: ToolName, run: RunId, key: str) -> str:
@@ -153,9 +156,34 @@ def _takes_polls_for_loops(recent: Sequence[Progress], tool: ToolName, args: Dig
     return len(recent) >= 2 and all((p.tool, p.args) == (tool, args) for p in recent[-2:])
 
 
+def _sets_nothing_aside(at: Millis, child: RunId, name: str, version: str, hold: Amounts) -> ChildFunded:
+    return ChildFunded(at, child, name, version, {})
+
+
+def _goes_back_twice(state: RunState, event: Event) -> RunState:
+    after = _child(state, event)  # type: ignore[arg-type]  # as it was given
+    back = state.children[event.child] if isinstance(event, ChildClosed) else {}
+    return changed(after, held={unit: max(held - back.get(unit, 0), 0) for unit, held in after.held.items()})
+
+
+def _at_least_nothing(left: Amounts, right: Amounts) -> Amounts:
+    return {unit: amount - right.get(unit, 0) for unit, amount in left.items() if amount > right.get(unit, 0)}
+
+
+def _never_goes_back(state: RunState, event: Event) -> RunState:
+    after = _child(state, event)  # type: ignore[arg-type]  # as it was given
+    if not isinstance(event, ChildClosed):
+        return after
+    return changed(after, held=plus(after.held, _at_least_nothing(state.children[event.child], event.used)))
+
+
+async def _leaves_its_children(self: Children, live: Live) -> None:
+    pass
+
+
 _NUMBERS = count(1)
-_append, _lost, _ended_early, _admit, _ceiling = (
-    Work.append, lost, attempt.ended_early, Gateway.admit, Prices.ceiling,
+_append, _lost, _ended_early, _admit, _ceiling, _child = (
+    Work.append, lost, attempt.ended_early, Gateway.admit, Prices.ceiling, folding._child,
 )  # fmt: skip
 
 SABOTAGES: Mapping[str, Sabotage] = MappingProxyType({
@@ -174,8 +202,22 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType({
     "sent_is_given_back": Sabotage("P1", "what was sent and not waited for goes back as if it never was", (
         (gateway, "ended_early", _gives_back_what_was_sent),
     )),
+    "child_is_not_funded": Sabotage("P1", "a child is given its part, and its parent sets nothing aside", (
+        (children, "ChildFunded", _sets_nothing_aside),
+    )),
+    "rest_goes_back_twice": Sabotage("P1", "what a child left over goes back to its parent twice", (
+        (folding, "_child", _goes_back_twice),
+        (folding, "minus", _at_least_nothing),
+    )),
+    "rest_never_goes_back": Sabotage("P1", "what a child left over never goes back to its parent", (
+        (folding, "_child", _never_goes_back),
+    )),
     "terminal_event_twice": Sabotage("P2", "the end is written twice", (
         (Work, "append", _says_stop_twice),
+    )),
+    "child_outlives_its_parent": Sabotage("P2", "a run ends, or leaves the step, and its children go on", (
+        (journey, "end_children", lambda tx, parent, policy, now, because: parent),
+        (Children, "end", _leaves_its_children),
     )),
     "doubt_is_failure": Sabotage("P3", "a write whose answer was lost counts as failed", (
         (attempt, "_happened", lambda failed: False),
@@ -206,6 +248,9 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType({
     "switch_is_not_read": Sabotage("P5", "an admission does not look at the kill switch", (
         (admission, "decide", _without(checks.kill_switch)),
         (switchboard, "against_run", lambda switches, tenant, flow: None),
+    )),
+    "child_does_not_look_up": Sabotage("P5", "an admission of a child does not look at what holds for its parent", (
+        (admission, "lineage", lambda tx, run: ()),
     )),
     "chain_ignores_head": Sabotage("P6", "a link covers its event, and not the link before it", (
         (chain, "link", lambda before, body: hashlib.sha256(body).digest()),

@@ -107,7 +107,7 @@ def _rows(seen: Evidence) -> Iterator[tuple[int, Row]]:
     for line in seen.lines:
         spent[line.task] += line.cost - line.beyond
     for number, row in rows.items():
-        runs = sum(journal.task == number for journal in seen.journals.values())
+        runs = sum(journal.task == number and not journal.started.parent for journal in seen.journals.values())
         row.overspent = max(spent[number] - runs * LIMITS.max_usd, 0)
     yield from rows.items()
 

@@ -30,9 +30,10 @@ class Shape(StrEnum):
     DESK = "desk"  # plain step, investigation, plain step that writes
     ATTACHED = "attached"  # somebody else's loop
     POLL = "poll"  # a plain step that polls a job until it is done
+    TEAM = "team"  # a step that hands the parts of the work to children
 
 
-_SHAPES = (Shape.ASK,) * 9 + (Shape.DESK,) * 6 + (Shape.ATTACHED,) * 3 + (Shape.POLL,) * 2
+_SHAPES = (Shape.ASK,) * 9 + (Shape.DESK,) * 6 + (Shape.ATTACHED,) * 3 + (Shape.POLL,) * 2 + (Shape.TEAM,) * 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,9 +254,9 @@ class Bridle(BlockingTwins, KillSwitch):
         return self._told(live, ended)
 
     def _told(self, live: Live, ended: Ended) -> RunResult:
-        """The result from the store; or, when that is out of reach, from what this process knows."""
+        """The result as it was written down; or, when the store is out of reach, from what this process knows."""
         if live.state.stop is not None or live.state.phase is Phase.SUSPENDED:
-            return read_result(self.store, live.run)
+            return ended.result or read_result(self.store, live.run)
         said = strict_json.parse(strict_json.canonical(clean(ended.said, max_bytes=1_000_000)), max_bytes=1_000_001)
         return RunResult(live.run, ended.note.status, ended.note, None, said, spent_by(live.state), "")
 
@@ -290,8 +290,7 @@ class Bridle(BlockingTwins, KillSwitch):
         if isinstance(opened, RunState):
             return await self._joined(opened)
         note = StopNote(StopReason.INPUT_REJECTED, {"error": problem})
-        await journey.close_run(self.store, self._world, opened, note, None)
-        return read_result(self.store, opened.run)
+        return await journey.close_run(self.store, self._world, opened, note, None)
 
     def attach(
         self, *, agent: str, task: str = "", tenant: str = "default", by: str = "local", key: str | None = None

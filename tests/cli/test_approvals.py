@@ -132,7 +132,7 @@ def test_the_json_of_approvals_has_stable_names(bridle: Bridled, here: Path, ask
         "approvals": [
             {
                 "approval": asked, "run_id": asked[:-3], "call": "c1", "tool": "notes.write",
-                "summary": "notes.write", "arguments": {"text": "x"}, "preview": None, "tenant": "default",
+                "summary": "notes.write", "arguments": {"text": "x"}, "preview": None, "why": [], "tenant": "default",
                 "by": "ann", "asked_at_ms": NOW, "until_ms": NOW + EXPIRES_AFTER, "is_late": False,
             }
         ],

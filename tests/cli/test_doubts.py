@@ -12,7 +12,7 @@ from bridle.rules.names import ToolName
 from tests.cli.conftest import Bridled
 from tests.cli.house import Clock, House, busy
 
-POLICY = {"tools": {"allow": ["refund.create"]}, "writes": {"require_approval": False}}
+POLICY = {"tools": {"allow": ["refund.create"]}, "writes": {"require_approval": False}} | {"flow": {"when": "never"}}
 
 
 def left_in_doubt(place: Path, *orders: str) -> str:
@@ -26,7 +26,7 @@ def left_in_doubt(place: Path, *orders: str) -> str:
     async def ran() -> str:
         async with Bridle(POLICY, f"sqlite:///{place}", world=Clock().world) as b:
 
-            @b.tool("refund.create", effect="write", key="refund:{order}")
+            @b.tool("refund.create", effect="write", key="refund:{order}", max_writes=9)
             async def refund(order: str) -> str:
                 raise CallFailed(FailureKind.TIMEOUT, "no answer")
 

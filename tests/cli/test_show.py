@@ -126,7 +126,7 @@ def test_the_json_of_a_story_has_stable_names(bridle: Bridled, here: Path) -> No
     assert set(story) == {
         "run_id", "status", "stop_reason", "stop_text", "detail", "retry", "who", "message_key", "answer", "spent",
         "head", "advice", "loop", "flow", "version", "parent", "tenant", "by", "policy", "started_at_ms",
-        "updated_at_ms", "input", "counts", "limits", "tracked", "events", "missing",
+        "updated_at_ms", "input", "counts", "limits", "tracked", "events", "missing", "tainted",
     }  # fmt: skip
     assert story["answer"] == f"It is so. {HOSTILE}"
     assert story["counts"] == {"tool_calls": 4, "model_calls": 0, "reused": 1, "refused": 2, "failed": 1}

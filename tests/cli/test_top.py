@@ -13,7 +13,11 @@ from tests.cli.conftest import Bridled
 from tests.cli.house import STARTED, Clock, House, busy, process
 from tests.cli.test_kill import PATIENT
 
-POLICY = {"tools": {"allow": ["web.browse", "kb.read", "refund.create"]}, "writes": {"require_approval": False}}
+POLICY = {
+    "tools": {"allow": ["web.browse", "kb.read", "refund.create"]},
+    "writes": {"require_approval": False},
+    "flow": {"when": "never"},
+}
 CENT = 10_000_000
 HOUR = 3_600_000
 

@@ -101,6 +101,18 @@ models:
 monitoring: {track: [stop_reason, spend_per_run]}
 kill_switch: {mode_when_enabled: disable_all}
 """
+STEERING = (
+    "writes.max_per_run",
+    "flow.when",
+    "flow.writes.if_sinks_trusted",
+    "flow.writes.else",
+    "flow.writes.without_sinks",
+    "flow.egress.if_sinks_trusted",
+    "flow.egress.verbatim_public",
+    "flow.egress.else",
+    "flow.private_and_untrusted.egress",
+    "flow.endorse",
+)
 
 
 def nano(dollars: str) -> UsdNanos:
@@ -198,10 +210,12 @@ def test_defaults_are_what_the_file_does_not_say() -> None:
         "budgets.max_refusals",
         "house.max_usd_per_day",
         "tools.deny",
+        *STEERING,
         "approvals.expire_after",
     )
     assert load_policy(ALL).defaults == (
         "house.max_usd_per_day",
+        *STEERING,
         "approvals.expire_after",
         "models.tiny.context_tokens",
         "models.tiny.max_output",

@@ -10,6 +10,7 @@ from bridle.bridle import Bridle
 from bridle.gateway.outcome import Observation, Outcome, Refusal
 from bridle.gateway.proposal import ToolWish
 from bridle.rules.events import ApprovalAsked, CallAdmitted, CallRefused, CallReused, Event, RunHalted
+from bridle.rules.flow_of_information import FlowRule, When
 from bridle.rules.names import IN_FLIGHT, RunId, ToolName
 from bridle.rules.policy import Limits, Policy
 from bridle.runs.run import Run
@@ -18,11 +19,12 @@ from bridle.store.sqlite import SqliteStore
 from bridle.testing.virtual_time import VirtualLoop, run_virtual, virtual_world
 
 T = TypeVar("T")
+UNGUARDED = FlowRule(when=When.NEVER)
 
 
 def allowing(*tools: str, limits: Limits | None = None, **rest: object) -> Policy:
-    """A policy with these tools, room for many refusals, and writes that ask nobody."""
-    known: dict[str, object] = {"require_approval": False, "max_refusals": 1_000} | rest
+    """A policy with these tools, room for many refusals, and writes and egress that ask nobody, whoever steers them."""
+    known: dict[str, object] = {"require_approval": False, "max_refusals": 1_000, "flow_rule": UNGUARDED} | rest
     allow = frozenset(ToolName(tool) for tool in tools)
     return Policy(allow=allow, limits=limits or Limits(max_tool_calls=1_000), **known)  # type: ignore[arg-type]  # as given
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from bridle.rules.approval import Answer, Consent
 from bridle.rules.budget import Account, Balance, period, reserve_all
 from bridle.rules.call import Call, CallKind, Purpose
-from bridle.rules.checks import Snapshot, decide, may_enter
+from bridle.rules.checks import Snapshot, decide
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Reuse
 from bridle.rules.events import (
     ApprovalAsked,
@@ -52,6 +52,7 @@ from bridle.rules.names import (
 )
 from bridle.rules.policy import Level, LimitsPatch, Policy, Window
 from bridle.rules.run import Phase, RunState, ending
+from bridle.rules.running_out import may_enter
 from bridle.rules.stop import StopNote, StopReason
 from bridle.rules.switch import Switch
 from bridle.rules.tool import ReuseScope, Tool

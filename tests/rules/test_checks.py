@@ -14,6 +14,7 @@ from bridle.rules.checks import CHECKS, Check, Snapshot, decide
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
 from bridle.rules.effect import Claim, Intent, IntentStatus
 from bridle.rules.events import RunHalted, RunStopped, StepEntered
+from bridle.rules.flow_of_information import Tracing, Unproven
 from bridle.rules.fold import apply
 from bridle.rules.health import OPENS_AFTER, Health, Rung
 from bridle.rules.names import (
@@ -27,16 +28,20 @@ from bridle.rules.names import (
     USD_NANO,
     CallId,
     Digest,
+    Effect,
     Millis,
     RunId,
     TenantId,
+    ToolName,
     Unit,
     tool_unit,
 )
 from bridle.rules.policy import KillLevel, Level, Policy, Window
 from bridle.rules.run import Phase, Progress, RunState
+from bridle.rules.sinks import Sink
 from bridle.rules.stop import StopReason
 from bridle.rules.switch import Scope, Switch
+from bridle.rules.tool import Tool
 from tests.rules.house import ALLOWED, MAIL, NOW, READ, SEARCH, VIDEO, model_call, started, tool_call
 from tests.rules.strategies import decisions
 
@@ -57,6 +62,10 @@ ILL = Health(failures=OPENS_AFTER, open_until=LATE)
 SLOW = Health(held=Rung.CAREFUL, held_until=LATE)
 STRAINED = Health(held=Rung.READS_ONLY, held_until=LATE)
 AGED = tuple(Progress(READ.name, Digest("a"), Digest("r"), turn) for turn in (-2, -1))
+FETCH = Tool(ToolName("http.get"), effect=Effect.EGRESS, sinks=(Sink("url", ("user", "trusted")),))
+STEERED = Tracing(
+    is_tainted=True, unproven=(Unproven("url", ("user", "trusted"), CallId("c3"), ToolName("mail.read")),)
+)
 SEAT = Account(Level.TENANT, "acme/kb.read", IN_FLIGHT, Window.NONE, 0)
 HOUSE = Account(Level.HOUSE, "", USD_NANO, Window.MINUTE, 0)
 SWITCHED = Scope()
@@ -190,7 +199,12 @@ ROWS = [
     Row("budget", replace(SEEN, tool=SEARCH, balances={HOUSE: Balance(5_000_000_000, 4_999_999_000, 0)}),
         Halt(R.ACCOUNT_BUDGET, {"level": "house", "of": "", "unit": USD_NANO, "limit": "$5.00",
                                 "until": NOW + 40_000}), tool_call(SEARCH)),
+    Row("flow_of_information", replace(SEEN, tool=FETCH, traced=STEERED, policy=Policy(ALLOWED | {FETCH.name})),
+        Deny(R.POLICY_DENIED, {"tool": "http.get", "rule": "flow of information", "argument": "url",
+                               "may come from": "user or trusted", "seen in": "c3 (mail.read)"}), tool_call(FETCH)),
     Row("approval", replace(SEEN, tool=MAIL), Hold("approval_required"), tool_call(MAIL)),
+    Row("approval", replace(SEEN, tool=MAIL, traced=STEERED, policy=replace(POLICY, require_approval=False)),
+        Hold("approval_required"), tool_call(MAIL)),
 ]  # fmt: skip
 
 
@@ -208,7 +222,7 @@ def test_every_check_has_a_row_and_they_are_asked_in_the_order_of_the_constituti
 
 ORDER = [
     "run_is_open", "time", "allowlist", "arguments_fit", "argument_rules", "kill_switch", "dependency_health",
-    "degraded", "wrapping_up", "looping", "duplicate", "budget", "approval",
+    "degraded", "wrapping_up", "looping", "duplicate", "flow_of_information", "budget", "approval",
 ]  # fmt: skip
 
 

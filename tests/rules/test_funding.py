@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridle.rules.checks import Snapshot, decide
+from bridle.rules.data import changed
 from bridle.rules.decision import Admit, Deny, Halt
 from bridle.rules.events import ChildClosed, ChildFunded, ChildRefused, RunHalted, RunStarted, RunSuspended, StepEntered
 from bridle.rules.fold import JournalBroken, apply, fold
@@ -40,7 +41,7 @@ UNITS = {"max_steps": STEPS, "max_model_calls": MODEL_CALLS, "max_tool_calls": T
 
 
 def parent(used: dict[Unit, int] | None = None, **changes: object) -> RunState:
-    return fold([started(POLICY)]).with_(used=used or {}, **changes)
+    return changed(fold([started(POLICY)]), used=used or {}, **changes)
 
 
 def funded(run: RunState, wanted: LimitsPatch, now: Millis = NOW, usual: Limits = LIMITS) -> Funds | Deny:
@@ -153,7 +154,7 @@ def test_a_childs_call_is_answered_by_what_stands_above_it() -> None:
     killed = decide(call, seen(child, top, switches=(switch,))).answer
     assert isinstance(killed, Halt)
     assert killed.reason is StopReason.KILLED
-    late = decide(call, seen(child.with_(deadline=Millis(NOW + 99_000)), top, now=Millis(NOW + 60_000))).answer
+    late = decide(call, seen(changed(child, deadline=Millis(NOW + 99_000)), top, now=Millis(NOW + 60_000))).answer
     assert isinstance(late, Halt)
     assert late.reason is StopReason.MAX_SECONDS
     waiting = apply(top, RunSuspended(NOW, NOW))  # for another of its children

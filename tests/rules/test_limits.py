@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridle.rules.budget import Balance
 from bridle.rules.call import Call
-from bridle.rules.checks import Snapshot, decide, may_enter, wraps_up
+from bridle.rules.checks import Snapshot, decide
 from bridle.rules.decision import Admit, Decision, Halt
 from bridle.rules.events import RunHalted, RunResumed, RunStopped
 from bridle.rules.fold import apply
@@ -26,6 +26,7 @@ from bridle.rules.names import (
 )
 from bridle.rules.policy import Limits, Policy
 from bridle.rules.run import RunState
+from bridle.rules.running_out import may_enter, wraps_up
 from tests.rules.house import ALLOWED, NOW, SEARCH, model_call, tool_call
 from tests.rules.strategies import decisions
 from tests.rules.test_checks import ASKED, HOUSE, IN, LAST, LATE, NODE, POLICY, RUN, SEEN, R, halted, having

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridle.rules.call import Call, CallKind
-from bridle.rules.checks import Snapshot, kill_switch, may_enter
+from bridle.rules.checks import Snapshot, kill_switch
 from bridle.rules.decision import Deny, Halt
 from bridle.rules.fold import apply
 from bridle.rules.names import Effect, TenantId, ToolName
 from bridle.rules.policy import KillLevel, Limits, Policy
+from bridle.rules.running_out import may_enter
 from bridle.rules.stop import StopReason
 from bridle.rules.switch import Scope, Switch, against_call, against_run, takes_away
 from bridle.rules.tool import Tool

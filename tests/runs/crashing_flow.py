@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bridle.bridle import Bridle
 from bridle.models.scripted import ScriptedModel, Turn
+from bridle.rules.flow_of_information import FlowRule, When
 from bridle.rules.names import ToolName
 from bridle.rules.policy import Limits, Policy
 from bridle.rules.prompt import ToolUse
@@ -26,6 +27,7 @@ POLICY = Policy(
     allow=frozenset({ToolName("kb.read"), ToolName("mail.send")}),
     limits=Limits(max_tool_calls=30, max_seconds=3_600),
     require_approval=False,
+    flow_rule=FlowRule(when=When.NEVER),
 )
 
 

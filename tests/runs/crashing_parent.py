@@ -1,10 +1,9 @@
-"""A process whose run has children dies at a commit: `python -m tests.runs.crashing_parent <store> <world> <dies at>`.
+"""A process whose run has children dies at a commit.
 
 As in `tests.runs.crashing_flow`: every tool adds a line to the world, and the process dies around its nth commit.
 """
 
 import asyncio
-import sys
 from pathlib import Path
 
 from bridle.bridle import Bridle
@@ -67,17 +66,15 @@ def house(store: Path, world: Path) -> Bridle:
     return b
 
 
-async def main() -> None:
-    """Run the flow, or die."""
-    store, world, number = sys.argv[1:]
-    b = house(Path(store), Path(world))
+async def _asked(store: Path, world: Path, dies_at: int) -> None:
+    b = house(store, world)
     await b.open()
     assert isinstance(b.store, SqliteStore)
-    die_at(b.store, int(number))
-    result = await b.run(PARENT, {}, key="the only one")
+    die_at(b.store, dies_at)
+    await b.run(PARENT, {}, key="the only one")
     await b.close()
-    sys.stdout.write(result.status)
 
 
-if __name__ == "__main__":
-    asyncio.run(main())
+def life(store: Path, world: Path, dies_at: int) -> None:
+    """Run the flow, or die."""
+    asyncio.run(_asked(store, world, dies_at))

@@ -1,14 +1,14 @@
-"""A process that makes one write and dies at a commit or in the far end: `python -m tests.runs.dying_writes ...`.
+"""A process that makes one write, which a person may have to allow, and dies at a commit or in the far end.
 
-`<store> <world> <class> <dies at>`: the world is the far end's own file, a line for each request and each effect;
-`class` is key, natural, none, or probe (none, with a probe); `dies at` is the number of a commit as in `crashing_flow`,
-or `before effect`, `after effect`; 0 means never.
+The world is the far end's own file, a line for each request and each effect. The kind of the write is key, natural,
+none, or probe (none, with a probe), and `approved` stands before it where it waits for a person. The process dies at
+the number of a commit as in `crashing_flow`, or `before effect`, `after effect`; 0 means never.
 """
 
 import asyncio
 import os
 import signal
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 from bridle.bridle import Bridle
@@ -17,10 +17,13 @@ from bridle.gateway.labels import Labels
 from bridle.rules.names import ToolName
 from bridle.rules.policy import Limits, Policy
 from bridle.runs.flow import Flow
+from bridle.runs.result import RunResult
 from bridle.runs.run import Run
 from bridle.store.sqlite import SqliteStore
 from tests.runs.crashing_flow import die_at
 
+SEEN = "approved "
+QUESTIONS = 2  # about one write, at most
 FLOW = Flow("refunds", state=dict)
 POLICY = Policy(
     allow=frozenset({ToolName("refund.create")}),
@@ -58,7 +61,9 @@ def effects(world: Path) -> list[str]:
 
 def house(store: Path, world: Path, kind: str, dies: str = "0") -> Bridle:
     """The house with its one tool; the far end of `key` and `natural` does a thing once."""
-    b = Bridle(POLICY, f"sqlite:///{store}")
+    is_seen, kind = kind.startswith(SEEN), kind.removeprefix(SEEN)
+    b = Bridle(replace(POLICY, require_approval=is_seen), f"sqlite:///{store}")
+    b.register(FLOW)
     idempotency = "none" if kind == "probe" else kind
     labels = Labels(effect="write", idempotency=idempotency, key="refund:{order}", lands_within="1ms")
 
@@ -83,14 +88,28 @@ def house(store: Path, world: Path, kind: str, dies: str = "0") -> Bridle:
     return b
 
 
-async def main(store: str, world: str, kind: str, dies: str) -> None:
-    """Run the flow, or die."""
-    b = house(Path(store), Path(world), kind, dies)
-    b.register(FLOW)
-    await b.open()
+async def asked(b: Bridle) -> RunResult:
+    """The end of the one run; where a person has to allow its write, he does."""
     result = await b.run(FLOW, {}, key="the only one")
+    for _ in range(QUESTIONS):
+        if result.approval is not None:
+            await b.approvals.answer(result.approval, "approve", by="ann")
+            result = await b.run(FLOW, {}, key="the only one")
+    return result
+
+
+async def _lived(store: Path, world: Path, kind: str, dies: str) -> None:
+    b = house(store, world, kind, dies)
+    await b.open()
+    await asked(b)
     await b.close()
-    sys.stdout.write(result.status)
+
+
+def life(store: Path, world: Path, kind: str, dies: str) -> None:
+    """Run the flow, or die."""
+    if dies.isdigit():
+        dying_from_its_opening(int(dies))
+    asyncio.run(_lived(store, world, kind, dies))
 
 
 def dying_from_its_opening(number: int) -> None:
@@ -102,10 +121,3 @@ def dying_from_its_opening(number: int) -> None:
         die_at(self, number)
 
     SqliteStore.__init__ = counted  # type: ignore[method-assign]  # the only place before recovery
-
-
-if __name__ == "__main__":
-    given = sys.argv[1:]
-    if given[3].isdigit():
-        dying_from_its_opening(int(given[3]))
-    asyncio.run(main(*given))

@@ -1,9 +1,6 @@
 """A process dies at any commit of a run with children; the next one finishes all of them, and none runs twice."""
 
 import asyncio
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,18 +12,11 @@ from bridle.rules.names import STEPS, TOOL_CALLS, USD_NANO
 from bridle.runs.result import RunResult
 from bridle.store.chain import verify
 from bridle.store.sqlite import SqliteStore
-from tests.runs.crashing_parent import PARENT, house
+from tests.runs.crashing_parent import PARENT, house, life
+from tests.runs.lives import lived
 
-ROOT = Path(__file__).resolve().parents[2]
 MOST = 60  # commits of the story, twice; the last numbers let it end
 ANSWER = ["text 2", "text 3", "text 4"]
-
-
-def died(store: Path, world: Path, number: int) -> bool:
-    command = [sys.executable, "-m", "tests.runs.crashing_parent", str(store), str(world), str(number)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
-    return ended.returncode != 0
 
 
 async def resumed(store: Path, world: Path) -> RunResult:
@@ -70,7 +60,7 @@ async def test_a_run_with_children_killed_at_any_commit_ends_once_with_each_chil
     for number in range(first, MOST, 8):
         store, world = tmp_path / f"{number}.db", tmp_path / f"{number}.txt"
         world.touch()
-        has_died = await asyncio.to_thread(died, store, world, number)
+        has_died = not await asyncio.to_thread(lived, life, store, world, number)
         result = await resumed(store, world)
         assert (result.status, result.answer) == ("ok", [ANSWER, ANSWER]), f"killed at {number}"
         await add_up(store, result.run_id)

@@ -1,41 +1,28 @@
 """kill -9 around a write: at every commit, before and after the effect, and again during the recovery."""
 
 import asyncio
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from bridle.rules.effect import IntentStatus
-from bridle.rules.events import CallAdmitted, RunStopped
+from bridle.rules.events import ApprovalDecided, CallAdmitted, RunStopped
 from bridle.rules.fold import fold
 from bridle.rules.names import TenantId, ToolName
 from bridle.rules.stop import StopReason
 from bridle.runs.result import RunResult
 from bridle.store.chain import verify
-from tests.runs.dying_writes import FLOW, effects, house
+from tests.runs.dying_writes import FLOW, SEEN, asked, effects, house, life
+from tests.runs.lives import lived
 
-ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("key", "natural", "none", "probe")
 MOMENTS = ("before effect", "after effect", *map(str, range(1, 9)))
 
 
-def lived(store: Path, world: Path, kind: str, dies: str) -> bool:
-    """One life of a process; whether it came to its end."""
-    command = [sys.executable, "-m", "tests.runs.dying_writes", str(store), str(world), kind, dies]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
-    return ended.returncode == 0
-
-
 async def resumed(store: Path, world: Path, kind: str) -> tuple[RunResult, IntentStatus | None, int]:
     """The last life: the result, what the row says, and how often the write was admitted."""
-    b = house(store, world, kind)
-    b.register(FLOW)
-    async with b:
-        result = await asyncio.wait_for(b.run(FLOW, {}, key="the only one"), 20)
+    async with house(store, world, kind) as b:
+        result = await asyncio.wait_for(asked(b), 20)
         entries, recorded = b.store.journal(result.run_id), b.store.recorded(result.run_id)
         assert verify(result.run_id, [(e.seq, e.body, e.hash) for e in entries], recorded.head) is None
         assert fold(entry.event for entry in entries) == recorded.state
@@ -43,7 +30,10 @@ async def resumed(store: Path, world: Path, kind: str) -> tuple[RunResult, Inten
         assert not recorded.state.open_calls
         row = await b.store.transact(lambda tx: tx.intent(TenantId("default"), ToolName("refund.create"), "refund:A1"))
         assert [intent.status for intent in b.store.doubts()] == ([row.status] if row and is_doubt(result) else [])
-        return result, row.status if row else None, sum(isinstance(e.event, CallAdmitted) for e in entries)
+        admitted = [at for at, entry in enumerate(entries) if isinstance(entry.event, CallAdmitted)]
+        said = [at for at, entry in enumerate(entries) if isinstance(entry.event, ApprovalDecided)]
+        assert (len(said) >= 1 and said[0] < admitted[0]) if kind.startswith(SEEN) else not said
+        return result, row.status if row else None, len(admitted)
 
 
 def is_doubt(result: RunResult) -> bool:
@@ -54,7 +44,7 @@ def held(world: Path, kind: str, result: RunResult, status: IntentStatus | None,
     """The journal against the far end's own file."""
     took = effects(world)
     assert len(took) <= 1, f"{about}: {world.read_text()}"
-    if kind != "none":
+    if not kind.endswith("none"):
         assert (result.status, result.answer, status, len(took)) == (
             "ok", "receipt of default/refund.create/refund:A1", IntentStatus.CONFIRMED, 1,
         ), about  # fmt: skip
@@ -65,12 +55,12 @@ def held(world: Path, kind: str, result: RunResult, status: IntentStatus | None,
         assert (result.status, len(took)) == ("ok", 1), about
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *(SEEN + kind for kind in KINDS)])
 @pytest.mark.parametrize("dies", MOMENTS)
 async def test_a_write_takes_effect_once_whenever_its_process_is_killed(tmp_path: Path, kind: str, dies: str) -> None:
     """Sabotage: let `none` be known again, or recover without the door (no claim), and the file has two effects."""
     store, world = tmp_path / "a.db", tmp_path / "a.txt"
-    await asyncio.to_thread(lived, store, world, kind, dies)
+    await asyncio.to_thread(lived, life, store, world, kind, dies)
     result, status, admitted = await resumed(store, world, kind)
     held(world, kind, result, status, f"{kind}, killed at {dies}")
     assert admitted <= 3
@@ -82,15 +72,15 @@ async def test_a_write_takes_effect_once_whenever_its_process_is_killed(tmp_path
 @pytest.mark.parametrize("again", [1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13])
 async def test_a_second_kill_during_the_recovery_changes_nothing(tmp_path: Path, kind: str, again: int) -> None:
     store, world = tmp_path / "a.db", tmp_path / "a.txt"
-    assert not await asyncio.to_thread(lived, store, world, kind, "after effect")
-    await asyncio.to_thread(lived, store, world, kind, str(again))
+    assert not await asyncio.to_thread(lived, life, store, world, kind, "after effect")
+    await asyncio.to_thread(lived, life, store, world, kind, str(again))
     result, status, _ = await resumed(store, world, kind)
     held(world, kind, result, status, f"{kind}, killed again at {again}")
 
 
 async def test_a_person_settles_what_a_crash_left_and_the_key_is_free_again(tmp_path: Path) -> None:
     store, world = tmp_path / "a.db", tmp_path / "a.txt"
-    assert not await asyncio.to_thread(lived, store, world, "none", "before effect")
+    assert not await asyncio.to_thread(lived, life, store, world, "none", "before effect")
     await resumed(store, world, "none")
     b = house(store, world, "none")
     async with b:

@@ -114,6 +114,28 @@ async def test_a_waiting_child_is_ended_when_the_step_goes_on_without_it(b: Brid
     settled_up(b)
 
 
+async def test_a_branch_whose_child_ends_while_its_run_waits_is_told_that_it_waits(b: Bridle) -> None:
+    flow, child, gate = Flow("parent", state=dict), Flow("child", state=dict), asyncio.Event()
+    branches: list[asyncio.Future[RunResult]] = []
+
+    @child.step()
+    async def wait(run: Run, state: dict[str, object]) -> object:
+        return await gate.wait()
+
+    @flow.step()
+    async def ask(run: Run, state: dict[str, object]) -> object:
+        branches.append(asyncio.ensure_future(run.child(child, {}, budgets=EQUAL_PARTS)))
+        return [(await run.child(mails(), {}, budgets=EQUAL_PARTS)).answer, (await branches[-1]).answer]
+
+    waiting = await b.run(flow, {})
+    gate.set()
+    (held,) = await asyncio.gather(*branches, return_exceptions=True)
+    assert isinstance(held, Held)
+    await b.approvals.answer(str(waiting.approval), "approve", by="bob")
+    assert (await swept(b, waiting.run_id)).answer == ["sent ann", True]
+    settled_up(b)
+
+
 async def test_a_parent_that_waits_begins_no_other_child(b: Bridle) -> None:
     flow, gate, branches = Flow("parent", state=dict), asyncio.Event(), []
 

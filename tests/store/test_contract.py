@@ -9,10 +9,11 @@ from bridle.store.base import Store
 from bridle.store.memory import MemoryStore
 from bridle.store.sqlite import SqliteStore
 from tests.store.contract import StoreContract
+from tests.store.families_contract import FamiliesContract
 from tests.store.house_contract import HouseContract
 
 
-class TestMemory(StoreContract, HouseContract):
+class TestMemory(StoreContract, FamiliesContract, HouseContract):
     """In memory: dictionaries, and nothing is ever waited for."""
 
     @pytest.fixture
@@ -23,7 +24,7 @@ class TestMemory(StoreContract, HouseContract):
         await store.close()
 
 
-class TestFile(StoreContract, HouseContract):
+class TestFile(StoreContract, FamiliesContract, HouseContract):
     """In a file, for many runs: larger batches go through the writer's thread."""
 
     @pytest.fixture
@@ -34,7 +35,7 @@ class TestFile(StoreContract, HouseContract):
         await store.close()
 
 
-class TestFileAlone(StoreContract, HouseContract):
+class TestFileAlone(StoreContract, FamiliesContract, HouseContract):
     """In a file, for one run: every transaction is committed at once."""
 
     @pytest.fixture

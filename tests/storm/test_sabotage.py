@@ -9,7 +9,9 @@ from bench.storm.storm import Order, storm
 WITHIN = 5_000  # runs
 SAMPLE = (
     "settle_pays_nothing",
+    "child_is_not_funded",
     "terminal_event_twice",
+    "child_outlives_its_parent",
     "everything_is_allowed",
     "chain_ignores_head",
     "retries_have_no_budget",

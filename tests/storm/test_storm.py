@@ -10,7 +10,10 @@ from bench.storm.promises import PROMISES, violations
 from bench.storm.report import facts, markdown
 from bench.storm.storm import Order, chunk
 from bench.storm.tally import EVERY_RUN
-from bench.storm.tasks import RUNS_OF_A_HOUSE
+from bench.storm.tasks import KEYED, RUNS_OF_A_HOUSE
+from bridle.rules.events import ApprovalAsked, ChildRefused, RunStopped, RunSuspended
+from bridle.rules.names import RunId
+from bridle.rules.stop import StopReason
 
 SEED = 20_260_101
 
@@ -31,6 +34,36 @@ def test_on_a_bad_day_every_promise_holds(first: int) -> None:
     whole = played.tally.rows[EVERY_RUN]
     assert whole.runs == 2 * RUNS_OF_A_HOUSE
     assert whole.overspent == whole.duplicates == 0
+
+
+@pytest.mark.parametrize("house", [396])  # a usage above its bound, in a reply whose numbers are none
+def test_a_day_on_which_a_promise_did_not_hold_is_played_again(house: int) -> None:
+    assert list(violations(play(7, house, PLANS["bad_day"]))) == []
+
+
+def test_children_write_wait_have_children_use_up_their_part_are_refused_and_are_left_behind() -> None:
+    days = [play(SEED, house, PLANS["calm"]) for house in (0, 1)]
+    happened = {
+        (
+            journal.started.name.partition("-")[0],
+            journal.started.depth,
+            getattr(entry.event, "reason", ""),
+            type(entry.event),
+        )
+        for day in days
+        for journal in day.journals.values()
+        for entry in journal.entries
+    }
+    assert happened >= {
+        ("team", 0, StopReason.OK, RunStopped), ("ask", 1, StopReason.OK, RunStopped),
+        ("post", 2, StopReason.OK, RunStopped), ("team", 0, StopReason.MAX_USD, ChildRefused),
+        ("clerk", 1, "", ApprovalAsked), ("team", 0, "", RunSuspended),
+        ("poll", 1, StopReason.MAX_TOOL_CALLS, RunStopped), ("poll", 1, StopReason.CANCELLED, RunStopped),
+    }  # fmt: skip
+    effects = {
+        (day.journals[RunId(line.run)].started.name, line.name) for day in days for line in day.lines if line.run
+    }
+    assert {("clerk", tool) for tool in (*KEYED, "refund.create")} | {("post", "mail.send")} <= effects
 
 
 def test_in_hell_every_promise_holds_too() -> None:

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 
 from bench.storm.evidence import Admitted, Evidence
 from bench.storm.house import LIMITS, NODE_TOOL_CALLS, SEATS
 from bench.storm.ledger import Deed
+from bench.storm.plan import Fault
+from bench.storm.promises import p01_family
 from bench.storm.tasks import HOSTILE, Shape
 from bridle.rules.budget import Account, period
 from bridle.rules.events import CallSettled, CallVoided
-from bridle.rules.names import IN_FLIGHT, TOKENS_IN, TOKENS_OUT, USD_NANO
+from bridle.rules.names import IN_FLIGHT, MODEL_CALLS, TOKENS_IN, TOKENS_OUT, TOOL_CALLS, USD_NANO
 from bridle.rules.policy import Level
 
 OTHER_SEATS = 16  # as declared by default
@@ -32,6 +35,7 @@ def violations(seen: Evidence) -> Iterator[str]:
     for one in seen.admitted.values():
         yield from _of_call(one)
     yield from _of_runs(seen)
+    yield from p01_family.violations(seen)
     yield from _of_accounts(seen)
     for account, balance in seen.balances.items():
         if balance.reserved and account.unit != IN_FLIGHT and not seen.hung:
@@ -52,31 +56,32 @@ def _of_call(one: Admitted) -> Iterator[str]:
             yield f"{name} took {line.tokens} tokens and held {tokens}"
         if isinstance(one.ending, CallVoided):
             yield f"{name} was given back, and the world had it"
-        is_known = isinstance(one.ending, CallSettled) and one.ending.failure is None
+        is_told = line.fault is not Fault.BAD_NUMBER  # what it says it took is no number
+        is_known = isinstance(one.ending, CallSettled) and one.ending.failure is None and is_told
         due = line.cost if is_known else line.cost - line.beyond  # what nobody was told of cannot be paid
         if isinstance(one.ending, CallSettled) and one.ending.used.get(USD_NANO, 0) < due:
             yield f"{name} was billed {line.cost} and paid {one.ending.used.get(USD_NANO, 0)}"
 
 
 def _of_runs(seen: Evidence) -> Iterator[str]:
-    """What the world had of each run, against the limits of a run."""
+    """What the world had of each run and its children, against the limits of a run, or what a child was given."""
     dollars, asked, called, looked = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     beyond = Counter[str]()
     for one in seen.admitted.values():
-        for line in one.lines:
-            run = one.journal.run
+        family = [journal.run for journal in seen.lineage(one.journal)] if one.lines else []
+        for line, run in product(one.lines, family):
             dollars[run] += line.cost
             beyond[run] += line.beyond
             asked[run] += line.deed is Deed.ASKED
             called[run] += line.deed is Deed.CALLED
             looked[run] += line.name in ("web.read", "job.poll")
     for run, journal in seen.journals.items():
-        task = seen.tasks[journal.task]
-        calls = 12 if task.tenant == HOSTILE else LIMITS.max_tool_calls
+        task, funds = seen.tasks[journal.task], journal.started.funds
+        calls = funds.get(TOOL_CALLS, 12 if task.tenant == HOSTILE else LIMITS.max_tool_calls)
         node = NODE_TOOL_CALLS if task.shape is Shape.DESK else calls
         for what, used, limit in (
-            ("was billed", dollars[run], LIMITS.max_usd + beyond[run]),
-            ("asked models", asked[run], LIMITS.max_model_calls),
+            ("was billed", dollars[run], funds.get(USD_NANO, LIMITS.max_usd) + beyond[run]),
+            ("asked models", asked[run], funds.get(MODEL_CALLS, LIMITS.max_model_calls)),
             ("called tools", called[run], calls),
             ("called the tools of a step", looked[run], node),
         ):

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from bench.storm.evidence import NEVER, Evidence, Journal
-from bridle.rules.events import CallSettled, RunStopped
+from bridle.rules.events import CallSettled, ChildClosed, ChildFunded, RunStopped, StepEntered
 from bridle.rules.fold import JournalBroken, fold
+from bridle.rules.names import RunId
 from bridle.rules.run import Phase
 from bridle.rules.stop import StopReason
 
@@ -27,9 +28,32 @@ def violations(seen: Evidence) -> Iterator[str]:
             yield f"{told.run} ended {known.state.stop}, and its user was told {told.reason}"
     ends = {run: journal.ended for run, journal in seen.journals.items()}
     for one in seen.admitted.values():
+        over = min(ends[journal.run] for journal in seen.lineage(one.journal)) if one.lines else NEVER
         for line in one.lines:
-            if line.stamp > ends[one.journal.run]:
-                yield f"{one.journal.run} sent {line.name} after its end"
+            if line.stamp > over:
+                yield f"{one.journal.run} sent {line.name} after its end, or that of its parent"
+    for journal in seen.journals.values():
+        yield from _of_children(seen, journal)
+
+
+def _of_children(seen: Evidence, parent: Journal) -> Iterator[str]:
+    """Each child ends once, before the step that began it is left, and its parent knows how."""
+    waits = set[RunId]()
+    for stamp, event in parent.events:
+        match event:
+            case ChildFunded(child=child):
+                waits.add(child)
+                if child not in seen.journals or seen.journals[child].started.parent != parent.run:
+                    yield f"{parent.run} has a child {child}, which is none of its own"
+            case ChildClosed(child=child, reason=reason):
+                waits.discard(child)
+                ended = seen.journals[child].state.stop
+                if seen.journals[child].ended > stamp or ended is None or ended.reason != reason:
+                    yield f"{child} ended {ended}, and its parent {parent.run} was told {reason}"
+            case StepEntered() | RunStopped() if waits:
+                yield f"{parent.run} went on to {event}, and left {', '.join(waits)} behind"
+            case _:
+                pass
 
 
 def _of_run(journal: Journal) -> Iterator[str]:

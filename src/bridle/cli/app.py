@@ -27,6 +27,7 @@ COMMANDS = {
     "runs": ("runs", "List the newest runs."),
     "top": ("top", "Show who spends: tenants, flows, tools and runs, most first."),
     "show": ("show", "Tell the story of one run."),
+    "explain": ("explain", "Say why calls were refused or wait, and where their arguments came from."),
     "approvals": ("approvals", "List what waits for a person."),
     "approve": ("answer", "Allow a call that waits: once, and exactly as it is shown."),
     "edit": ("answer", "Allow it with smaller arguments."),

@@ -19,6 +19,8 @@ def card(screen: Screen, question: Question, at: Millis) -> None:
         _named(screen, name, value)
     if question.preview is not None:
         _named(screen, "(preview)", question.preview)
+    for sentence in question.why:
+        screen.hanging([dim("  why      ")], sentence)
     if is_late(question, at):
         screen.line(dim("  until    "), bad(f"expired {ago(question.until, at)} ago"))
         return
@@ -65,6 +67,7 @@ def as_document(question: Question, at: Millis) -> dict[str, object]:
         "summary": question.summary,
         "arguments": dict(question.arguments),
         "preview": question.preview,
+        "why": list(question.why),
         "tenant": question.tenant,
         "by": question.by,
         "asked_at_ms": question.asked_at,

@@ -37,7 +37,7 @@ def foresee(loaded: Loaded, app: str | None) -> Foreseen:
     schemas: dict[ToolName, Mapping[str, object]] = (
         {declared.tool.name: declared.takes.document for declared in known.house.toolbox} if known.house else {}
     )
-    found += mismatches(policy, schemas, loaded.positions)
+    found += mismatches(policy, schemas, loaded.positions, tools)
     found += _of_application(loaded, known, {tool.name for tool in tools})
     models = tuple(dict.fromkeys(node.model for flow in known.flows.values() for node in flow.nodes))
     allowed = [tool for tool in tools if policy.allows(tool.name)]

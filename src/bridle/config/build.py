@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from bridle.config.grammar import (
     KILL_WORDS,
     Budgets,
     Caps,
     GroupRules,
+    GroupTools,
     ModelSettings,
     NodeRules,
     PolicyFile,
     ToolSettings,
 )
 from bridle.config.schemas import asked_about, canonical
+from bridle.config.steering import LOOSEST, flow_rule
 from bridle.rules.names import (
     MODEL_CALLS,
     STEPS,
@@ -44,6 +46,8 @@ from bridle.rules.policy import (
     Policy,
     Window,
 )
+from bridle.rules.provenance import Directory
+from bridle.rules.text_index import normal
 from bridle.rules.tool import ReuseScope, ToolRule
 
 UNIT_WORDS: Mapping[Unit, str] = {
@@ -64,8 +68,8 @@ T = TypeVar("T")
 _TOKENS = 1_000_000  # the tokens that a price is given for
 
 
-def policy_of(file: PolicyFile) -> Policy:
-    """The policy that a file says; what it does not say has its safe default."""
+def policy_of(file: PolicyFile, directories: Mapping[str, Directory]) -> Policy:
+    """The policy that a file says, with its directories; what it does not say has its safe default."""
     default = Policy()
     flows = {**file.flows, **file.agents}
     extra = file.tools.__pydantic_extra__
@@ -86,6 +90,10 @@ def policy_of(file: PolicyFile) -> Policy:
         enforcement=default.enforcement if file.enforcement is None else Enforcement(file.enforcement),
         track=tuple(dict.fromkeys(file.monitoring.track)),
         expire_after=Millis(_or(file.approvals.expire_after, default.expire_after)),
+        flow_rule=flow_rule(file.flow, default.flow_rule),
+        constants=frozenset(normal(value) for value in file.flow.config),
+        directories=directories,
+        max_writes=_or(file.writes.max_per_run, default.max_writes),
     )
 
 
@@ -129,7 +137,30 @@ def _narrowing(rules: GroupRules | NodeRules) -> Narrowing:
         limits=limits_patch(rules.budgets),
         require_approval=bool(rules.writes.require_approval),
         max_refusals=rules.budgets.max_refusals,
+        max_writes=rules.writes.max_per_run,
+        tools=_labels(tools) if isinstance(tools, GroupTools) else {},
+        flow_rule=flow_rule(rules.flow, LOOSEST) if _says_flow(rules) else None,
     )
+
+
+def _says_flow(rules: GroupRules | NodeRules) -> TypeGuard[GroupRules]:
+    return isinstance(rules, GroupRules) and "flow" in rules.model_fields_set
+
+
+def _labels(tools: GroupTools) -> dict[ToolName, ToolRule]:
+    """What a tenant or a flow says of single tools."""
+    return {
+        ToolName(name): ToolRule(
+            effect=None if said.effect is None else Effect(said.effect),
+            source=None if said.source is None else Source(said.source),
+            confidentiality=None if said.confidentiality is None else Confidentiality(said.confidentiality),
+            destructive=said.destructive,
+            sinks=said.sinks,
+            max_calls=said.max_calls,
+            max_writes=said.max_writes,
+        )
+        for name, said in tools.__pydantic_extra__.items()
+    }
 
 
 def _all_caps(file: PolicyFile, flows: Mapping[str, GroupRules]) -> Iterator[Cap]:
@@ -167,6 +198,9 @@ def _tool(settings: ToolSettings) -> ToolRule:
         args="" if settings.args is None else canonical(settings.args),
         output="" if settings.output is None else canonical(settings.output),
         approval="" if settings.require_approval is None else canonical(asked_about(settings.require_approval)),
+        destructive=settings.destructive,
+        sinks=() if settings.without_sinks else settings.sinks,
+        max_writes=settings.max_writes,
     )
 
 

@@ -10,6 +10,7 @@ from bridle.config.mistake import Keys, did_you_mean, printable, shown
 from bridle.config.schemas import wrong_with
 from bridle.config.tree import Tree
 from bridle.config.values import APPROVALS, Tool
+from bridle.rules.sinks import DIRECTORY
 
 WAYS = ("above", "when")
 GROUPS = ("tenants", "flows", "agents", "nodes")
@@ -20,12 +21,31 @@ def find_crossings(tree: Tree) -> None:
     """Write every such mistake into the tree. Looks at the values as read, so that a mistake elsewhere hides none."""
     for keys in _lists_of_tools(tree):
         _allowed_and_denied(tree, keys)
+    _sinks(tree)
     for name in tree.mapping(("agents",)):
         if name in tree.mapping(("flows",)):
             tree.add(("agents", name), "stands under flows too, and both words mean the same", "keep one of them")
     for name in tree.mapping(("tools",)):
         if name not in Tools.model_fields:
             _tool(tree, name)
+
+
+def _sinks(tree: Tree) -> None:
+    """A sink names a directory that nobody wrote, or is a sink of a tool that says it has none."""
+    groups = [("tools",), *((group, name, "tools") for group in GROUPS[:3] for name in tree.mapping((group,)))]
+    known = tree.mapping(("directories",))
+    for keys in groups:
+        for name in tree.mapping(keys):
+            sinks = tree.mapping((*keys, name, "sinks"))
+            if sinks and tree.mapping((*keys, name)).get("without_sinks") is True:
+                tree.add((*keys, name, "without_sinks"), "stands beside sinks", "keep one of them")
+            for argument, said in sinks.items():
+                places = (*keys, name, "sinks", argument, *(("from",) if isinstance(said, dict) else ()))
+                for i, place in tree.names(places):
+                    directory = place.removeprefix(DIRECTORY)
+                    if directory != place and directory not in known:
+                        hint = did_you_mean(directory, known) or f"write it under directories: {directory}: {{...}}"
+                        tree.add((*places, i), f"names the directory {printable(directory)}, which is not there", hint)
 
 
 def _lists_of_tools(tree: Tree) -> Iterator[Keys]:

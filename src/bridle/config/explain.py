@@ -8,9 +8,12 @@ from bridle.config.build import KILL_LEVELS, cap_word
 from bridle.config.grammar import Autonomy, Mode
 from bridle.config.mistake import Keys, spelled
 from bridle.config.notes import cap_text
+from bridle.config.steering import FLOW_WORDS, LOOSEST
 from bridle.config.values import in_dollars
+from bridle.rules.flow_of_information import FlowRule
 from bridle.rules.names import MILLIS_PER_SECOND
 from bridle.rules.policy import LIMIT_NAMES, Level, ModelPrice, Narrowing, Policy
+from bridle.rules.sinks import Sinks
 from bridle.rules.tool import ToolRule
 
 ALWAYS = "{}"  # the schema that every call satisfies
@@ -77,6 +80,13 @@ def settings(policy: Policy) -> Iterator[tuple[Keys, str]]:
     for tool, rule in sorted(policy.tools.items()):
         yield from _tool(("tools", tool), rule)
     yield ("writes", "require_approval"), _flag(policy.require_approval)
+    yield ("writes", "max_per_run"), str(policy.max_writes)
+    yield from _flow((), policy.flow_rule)
+    if policy.constants:
+        yield ("flow", "config"), _list(sorted(policy.constants))
+    for name, directory in sorted(policy.directories.items()):
+        held = f"the tool {directory.tool}" if directory.tool else f"{len(directory.values):,} values"
+        yield ("directories", name), held
     yield ("approvals", "expire_after"), _span(policy.expire_after)
     for model, price in sorted(policy.models.items()):
         yield from _model(("models", model), price)
@@ -113,12 +123,21 @@ def _narrowing(keys: Keys, rules: Narrowing) -> Iterator[tuple[Keys, str]]:
         yield (*keys, "tools", "deny"), _list(sorted(rules.deny))
     if rules.require_approval:
         yield (*keys, "writes", "require_approval"), "true"
+    if rules.max_writes is not None:
+        yield (*keys, "writes", "max_per_run"), str(rules.max_writes)
+    for tool, rule in sorted(rules.tools.items()):
+        yield from _tool((*keys, "tools", tool), rule)
+    if rules.flow_rule is not None:
+        yield from _flow(keys, rules.flow_rule, LOOSEST)
 
 
 def _tool(keys: Keys, rule: ToolRule) -> Iterator[tuple[Keys, str]]:
     for field in fields(rule):
         value = getattr(rule, field.name)
         if value is None or value == "":
+            continue
+        if field.name == "sinks":
+            yield from _sinks(keys, value)
             continue
         if field.name == "cost":
             shown = in_dollars(value)
@@ -132,6 +151,24 @@ def _tool(keys: Keys, rule: ToolRule) -> Iterator[tuple[Keys, str]]:
             yield (*keys, "require_approval"), "true" if value == ALWAYS else shown
         else:
             yield (*keys, field.name), shown
+
+
+def _sinks(keys: Keys, sinks: Sinks) -> Iterator[tuple[Keys, str]]:
+    if not sinks:
+        yield (*keys, "without_sinks"), "true"
+    for sink in sinks:
+        hosts = f", hosts: {_list(sink.hosts)}" if sink.hosts else ""
+        most = f", max: {sink.most}" if sink.most else ""
+        places = _list(sink.places)
+        yield (*keys, "sinks", sink.argument), f"{{from: {places}{hosts}{most}}}" if hosts or most else places
+
+
+def _flow(keys: Keys, rule: FlowRule, loosest: FlowRule | None = None) -> Iterator[tuple[Keys, str]]:
+    """The rule on the flow of information; below the house only what is said there."""
+    for name, at in FLOW_WORDS.items():
+        value = getattr(rule, name)
+        if loosest is None or value is not getattr(loosest, name):
+            yield (*keys, "flow", *at), value
 
 
 def _span(millis: int) -> str:

@@ -14,12 +14,15 @@ from bridle.config.values import (
     Flag,
     Fragment,
     Name,
+    Person,
     Price,
     Reuse,
     Seconds,
+    SinksOfTool,
     Tool,
     choice,
 )
+from bridle.rules.flow_of_information import Endorse, Way, When
 from bridle.rules.names import Confidentiality, Effect, Source
 from bridle.rules.policy import Enforcement, Policy
 
@@ -104,10 +107,109 @@ class FewerTools(Section):
     deny: list[Tool] = Field(default=[], description="None of these.")
 
 
+class LabelSettings(Section):
+    """What a tenant or a flow says of one tool: stricter labels and smaller quotas than the house's."""
+
+    noun: ClassVar[str] = "a label of a tool"
+
+    effect: Annotated[str | None, choice(*Effect)] = Field(default=None, description="What a call does to the world.")
+    source: Annotated[str | None, choice(*Source)] = Field(
+        default=None, description="Who may have written what it returns."
+    )
+    confidentiality: Annotated[str | None, choice(*Confidentiality)] = Field(
+        default=None, description="Who may read what it returns."
+    )
+    destructive: Flag = Field(default=None, description="Whether what it takes away does not come back.")
+    sinks: SinksOfTool = Field(
+        default=None, description="The arguments that steer it, and the places their values may come from."
+    )
+    max_calls: Count = Field(default=None, description="Calls in one run.")
+    max_writes: Count = Field(default=None, description="Writes of one run. Default 1 where it has a business key.")
+
+
+class GroupTools(FewerTools):
+    """The tools of a tenant or a flow: fewer of them, and stricter labels of single ones under their names."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, LabelSettings] = Field(init=False)
+
+
 class Writes(Section):
     """What happens before a call changes something."""
 
-    require_approval: Flag = Field(default=None, description="Whether every write waits for a person. Default true.")
+    require_approval: Person = Field(
+        default=None,
+        description="true (default): every write waits for a person. when_tainted, or false: where `flow` wants one.",
+    )
+    max_per_run: Count = Field(default=None, description="Writes of one run, of all tools. Default 1000000.")
+
+
+class WriteFlow(Section):
+    """What becomes of a write in a run that has read something untrusted."""
+
+    if_sinks_trusted: Annotated[str | None, choice(*Way)] = Field(
+        default=None, description="Every controlling argument comes from a place that it may come from. Default allow."
+    )
+    otherwise: Annotated[str | None, choice(*Way)] = Field(
+        default=None, alias="else", description="One of them does not. Default approve."
+    )
+    without_sinks: Annotated[str | None, choice(*Way)] = Field(
+        default=None, description="The tool names no controlling arguments. Default approve."
+    )
+
+
+class EgressFlow(Section):
+    """What becomes of an address or a query that leaves the house."""
+
+    if_sinks_trusted: Annotated[str | None, choice(*Way)] = Field(
+        default=None, description="It comes from a place that it may come from. Default allow."
+    )
+    verbatim_public: Annotated[str | None, choice(*Way)] = Field(
+        default=None, description="It stood in an earlier result as it is, and nothing private was read. Default allow."
+    )
+    otherwise: Annotated[str | None, choice(*Way)] = Field(
+        default=None, alias="else", description="All else. Default deny."
+    )
+
+
+class PrivateFlow(Section):
+    """What becomes of it in a run that has read something private as well."""
+
+    egress: Annotated[str | None, choice(*Way)] = Field(default=None, description="Default deny.")
+
+
+class FlowOfInformation(Section):
+    """Who may steer what a run does once it has read what anybody may have written."""
+
+    noun: ClassVar[str] = "a setting of the flow of information"
+
+    when: Annotated[str | None, choice(*When)] = Field(
+        default=None, description="tainted (default): in a run that has read something untrusted. always, never."
+    )
+    writes: WriteFlow = Field(default=WriteFlow(), description="What becomes of writes.")
+    egress: EgressFlow = Field(default=EgressFlow(), description="What becomes of addresses and queries.")
+    private_and_untrusted: PrivateFlow = Field(
+        default=PrivateFlow(), description="What becomes of them in a run that has read private and untrusted text."
+    )
+    endorse: Annotated[str | None, choice(*Endorse)] = Field(
+        default=None, description="per_value_per_run (default): approved values count as trusted in this run. never."
+    )
+
+
+class HouseFlow(FlowOfInformation):
+    """Who may steer what a run does, and what the policy itself vouches for."""
+
+    config: list[Name] = Field(default=[], description="Values that sinks may take from the place `config`.")
+
+
+class DirectorySettings(Section):
+    """Values that may be acted on whoever names them: one of a list, a file, or what a read-only tool returned."""
+
+    noun: ClassVar[str] = "a setting of a directory"
+
+    values: list[Name] = Field(default=[], description="The values themselves.")
+    file: Name = Field(default="", description="A file beside the policy, with one value a line.")
+    tool: Tool = Field(default="", description="A read-only tool: whole fields of what it returned in this run.")
 
 
 class Approvals(Section):
@@ -132,8 +234,9 @@ class GroupRules(Caps):
     noun: ClassVar[str] = "a setting"
 
     budgets: Budgets = Field(default=Budgets(), description="Smaller limits for each run.")
-    tools: FewerTools = Field(default=FewerTools(), description="Fewer tools.")
+    tools: GroupTools = Field(default=GroupTools(), description="Fewer tools, and stricter labels.")
     writes: Writes = Field(default=Writes(), description="Whether writes wait for a person here.")
+    flow: FlowOfInformation = Field(default=FlowOfInformation(), description="Who may steer what a run does here.")
 
 
 class ToolSettings(Section):
@@ -158,6 +261,12 @@ class ToolSettings(Section):
     expensive: Flag = Field(default=None, description="Whether the level `expensive` of the kill switch takes it away.")
     args: Fragment = Field(default=None, description="A JSON Schema that the arguments of every call must satisfy.")
     output: Fragment = Field(default=None, description="A JSON Schema that every output must satisfy.")
+    destructive: Flag = Field(default=None, description="Whether what it takes away does not come back.")
+    sinks: SinksOfTool = Field(
+        default=None, description="The arguments that steer it, and the places their values may come from."
+    )
+    without_sinks: Flag = Field(default=None, description="true: no argument steers it.")
+    max_writes: Count = Field(default=None, description="Writes of one run. Default 1 where it has a business key.")
     require_approval: Approval = Field(
         default=None, description="Which calls wait for a person: true, {above: {amount: 50}}, {when: a JSON Schema}."
     )
@@ -222,6 +331,12 @@ class PolicyFile(Section):
     )
     tools: Tools = Field(default=Tools(), description="Which tools may be called, and how.")
     writes: Writes = Field(default=Writes(), description="What happens before a call changes something.")
+    flow: HouseFlow = Field(
+        default=HouseFlow(), description="Who may steer what a run does once it has read untrusted text."
+    )
+    directories: dict[Name, DirectorySettings] = Field(
+        default={}, description="Values that may be acted on whoever names them; sinks call them dir:<name>."
+    )
     approvals: Approvals = Field(default=Approvals(), description="How long a call waits for a person.")
     models: dict[Name, ModelSettings] = Field(
         default={}, description='Prices and sizes of models; by "provider:model".'
@@ -257,4 +372,4 @@ def _without_noise(value: object, *, names: bool = False) -> object:
 
 
 def _is_noise(key: str, value: object) -> bool:
-    return key == "title" or (key == "default" and (value is None or value == [] or isinstance(value, dict)))
+    return key == "title" or (key == "default" and (value in (None, "", []) or isinstance(value, dict)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from bridle.config.build import policy_of
@@ -10,6 +11,7 @@ from bridle.config.explain import settings
 from bridle.config.mistake import BadPolicy, Keys, Mistake, spelled
 from bridle.config.notes import notes_of
 from bridle.config.source import Source, read
+from bridle.config.steering import directories
 from bridle.config.tree import Tree
 from bridle.config.wording import parsed
 from bridle.rules.names import Digest
@@ -42,14 +44,16 @@ def load_policy(source: Source) -> Loaded:
     Raises BadPolicy with every mistake of the source.
     """
     tree, text = read(source)
-    file = None
+    file, listed = None, {}
     if tree.is_whole:
         file = parsed(tree)
         find_crossings(tree)
+        if file is not None:
+            listed = directories(file.directories, tree, _folder(source))
     if tree.found:
         raise BadPolicy(tree.mistakes())
     assert file is not None, "what cannot be parsed has a mistake"
-    policy = policy_of(file)
+    policy = policy_of(file, listed)
     return Loaded(
         policy=policy,
         digest=policy.digest(),
@@ -58,6 +62,13 @@ def load_policy(source: Source) -> Loaded:
         defaults=tuple(spelled(keys) for keys, _ in settings(policy) if _is_default(keys, tree)),
         positions=MappingProxyType(_positions(tree)),
     )
+
+
+def _folder(source: Source) -> Path | None:
+    """Where the files lie that a policy names; a text or a mapping has no place."""
+    if isinstance(source, Path) or (isinstance(source, str) and "\n" not in source):
+        return Path(source).absolute().parent
+    return None
 
 
 def _is_default(keys: Keys, tree: Tree) -> bool:

@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from bridle.config.mistake import did_you_mean, one_of, printable, shown
 from bridle.rules.names import MILLIS_PER_SECOND, NANOS_PER_USD
+from bridle.rules.sinks import Sinks, read_sinks
 
 MOST_COUNT = 1_000_000_000_000
 MOST_SECONDS = 31_536_000  # a year
@@ -23,6 +24,8 @@ _DOLLARS = re.compile(r"\$?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?")
 _DURATION = re.compile(r"([1-9][0-9]{0,10})(ms|s|m|h)")
 _MILLIS = {"ms": 1, "s": MILLIS_PER_SECOND, "m": 60 * MILLIS_PER_SECOND, "h": 3_600 * MILLIS_PER_SECOND}
 _TOOL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
+WHEN_TAINTED = "when_tainted"
+SINKS = 'write the places of each argument, such as {to: [user, "dir:contacts"], amount: {from: [user], max: 100}}'
 APPROVALS = "true, {above: {amount: 50}}, or {when: a JSON Schema of the arguments}"
 _BOOLEANS = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
 
@@ -208,6 +211,18 @@ def _approval(value: object) -> Mapping[str, object]:
     raise _wrong(f"is {shown(value)}, which cannot be read here", f"write {APPROVALS}")
 
 
+def _sinks(value: object) -> Sinks:
+    try:
+        return read_sinks(value)
+    except ValueError as error:
+        raise _wrong(f"cannot be read: {error}", SINKS) from None
+
+
+def _person(value: object) -> bool:
+    """Whether every write waits for a person; `when_tainted` leaves that to the rule on the flow of information."""
+    return False if value == WHEN_TAINTED else _flag(value)
+
+
 def _schema_of(words: Sequence[str]) -> dict[str, object]:
     number = {"type": "integer", "minimum": 1, "maximum": MOST_SECONDS, "description": "Seconds."}
     text = {"type": "string", "pattern": "^[1-9][0-9]{0,10}(ms|s|m|h)$"}
@@ -247,4 +262,28 @@ Approval = Annotated[
         },
     ),
 ]
+SinksOfTool = Annotated[
+    Sinks | None,
+    Read(
+        _sinks,
+        {
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "array", "items": {"type": "string"}},
+                    {
+                        "type": "object",
+                        "properties": {
+                            "from": {"type": "array", "items": {"type": "string"}},
+                            "hosts": {"type": "array", "items": {"type": "string"}},
+                            "max": {"type": "number"},
+                        },
+                        "additionalProperties": False,
+                    },
+                ]
+            },
+        },
+    ),
+]
+Person = Annotated[bool | None, Read(_person, {"enum": [True, False, WHEN_TAINTED]})]
 Fragment = Annotated[Mapping[str, object] | None, Read(_fragment, {"type": "object"})]

@@ -6,11 +6,21 @@ from typing import get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from bridle.config.grammar import Budgets, GroupRules, PolicyFile, Section, Tools, ToolSettings
+from bridle.config.grammar import (
+    Budgets,
+    GroupRules,
+    GroupTools,
+    LabelSettings,
+    PolicyFile,
+    Section,
+    Tools,
+    ToolSettings,
+)
 from bridle.config.mistake import Keys, did_you_mean, shown, spelled
 from bridle.config.tree import MOST_MISTAKES, Tree
 from bridle.config.values import BAD_VALUE
 
+OF_TOOLS: Mapping[type[Section], type[Section]] = {Tools: ToolSettings, GroupTools: LabelSettings}
 _EMPTY = "write its settings below it, or remove the line"
 
 
@@ -78,7 +88,8 @@ def _unknown(keys: Keys, value: object) -> tuple[str, str]:
         return message, f"write a tool's name in one key: {spelled(keys[-2:])}:"
     if home := _home_of(name, section):
         return message, f"it belongs under {home}:"
-    return message, did_you_mean(name, section.model_fields)
+    words = [field.alias or known for known, field in section.model_fields.items()]
+    return message, did_you_mean(name, words)
 
 
 def _home_of(name: str, section: type[Section]) -> str:
@@ -98,8 +109,8 @@ def _section_at(keys: Keys) -> type[Section]:
     for key in keys:
         if inside is not None:
             section, inside = inside, None
-        elif section is Tools:
-            section = ToolSettings
+        elif section in OF_TOOLS and key not in section.model_fields:
+            section = OF_TOOLS[section]
         else:
             annotation = section.model_fields[str(key)].annotation
             if get_origin(annotation) is dict:

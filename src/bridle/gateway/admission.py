@@ -133,6 +133,7 @@ class Admission:
             balances,
             claim_of(tx, party.tenant, party.run, proposal, self.attempt) if proposal.key else None,
             lineage(tx, state) if state.parent else (),
+            proposal.traced,
         )
 
     def _move_tenant(self, tx: Transaction, party: Party, seen: Snapshot) -> None:
@@ -197,7 +198,7 @@ class Admission:
                 reused = CallReused(self.now, call.id, call.tool, call.args, of, call.turn, call.ordinal)
                 if run and seen.tool is not None:
                     reused = replace(
-                        reused, run=run, shown=seen.tool.show_bytes, source=seen.tool.source,
+                        reused, run=run, shown=seen.tool.show_bytes, source=proposal.source,
                         confidentiality=seen.tool.confidentiality,
                     )  # fmt: skip
                 tx.append(party.run, party.epoch, [reused])
@@ -217,7 +218,9 @@ class Admission:
             return
         until = Millis(self.now + self.live.node.expire_after)
         effect = seen.tool.effect if seen.tool is not None else Effect.WRITE
-        asked = ApprovalAsked(self.now, call.id, call.tool, call.args, proposal.binding, until, call.turn, effect)
+        asked = ApprovalAsked(
+            self.now, call.id, call.tool, call.args, proposal.binding, until, call.turn, effect, seen.traced.unproven
+        )
         tx.append(party.run, party.epoch, [asked])
         tx.keep(party.run, f"{call.id}.question", proposal.question)
 
@@ -260,7 +263,7 @@ class Admission:
         is_new = tx.state(party.run).phase is Phase.OPEN
         refused = CallRefused(
             self.now, call.id, call.kind, call.tool, call.args, call.turn, why.reason, why.detail, also,
-            node_over=node_over, counts=isinstance(why, Deny) and self.attempt == 1,
+            node_over=node_over, counts=isinstance(why, Deny) and self.attempt == 1, unproven=proposal.traced.unproven,
         )  # fmt: skip
         state = tx.append(party.run, party.epoch, [refused])
         if proposal.kept_args:

@@ -37,6 +37,7 @@ async def put(store: Store, world: World, live: Live, proposals: Sequence[Propos
     What a write would change is looked up when nothing else stands against it, every time that it is proposed: where
     it is not what the person saw, it is another question. Raises ControlUnavailable and Fenced.
     """
+    proposals = [replace(one, needs_approval=one.needs_approval or _was_asked(live, one)) for one in proposals]
     asking = [proposal for proposal in proposals if proposal.needs_approval]
     looking = [proposal for proposal in asking if proposal.ruled and proposal.ruled.declared.preview is not None]
     foreseen = await store.transact(Admission(live, looking, world.now()).foreseen) if looking else []
@@ -48,6 +49,17 @@ async def put(store: Store, world: World, live: Live, proposals: Sequence[Propos
         _put(live, proposal, previews.get(id(proposal)), store) if proposal.needs_approval else proposal
         for proposal in proposals
     ]
+
+
+def _was_asked(live: Live, proposal: Proposal) -> bool:
+    """Whether a person was asked about this very call: his answer holds, also where nobody would ask any more."""
+    ruled = proposal.ruled
+    if ruled is None or all(asked.tool != proposal.tool for asked in live.state.asked):
+        return False
+    if ruled.declared.preview is not None:
+        return True
+    question = question_of(live, ruled, proposal.arguments, None)
+    return live.state.question(bind(live.salt, question)) is not None
 
 
 def _put(live: Live, proposal: Proposal, preview: Json | CallFailed, store: Store) -> Proposal:

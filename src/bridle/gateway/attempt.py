@@ -21,10 +21,9 @@ from bridle.gateway.world import World
 from bridle.models.port import PolicyNotPinned
 from bridle.rules.budget import beyond
 from bridle.rules.call import CallKind, Purpose
-from bridle.rules.checks import out_of_time, step_out_of_time, wraps_up
 from bridle.rules.data import data
 from bridle.rules.events import CallInDoubt, CallSettled, CallVoided
-from bridle.rules.failure import CallFailed, FailureKind
+from bridle.rules.failure import DID_NOT_HAPPEN, CallFailed, FailureKind
 from bridle.rules.names import (
     BYTES_OBSERVED,
     IN_FLIGHT,
@@ -43,6 +42,7 @@ from bridle.rules.names import (
     Unit,
 )
 from bridle.rules.prompt import ModelReply, ToolUse, Usage, is_pinned
+from bridle.rules.running_out import out_of_time, step_out_of_time, wraps_up
 from bridle.rules.stop import StopReason
 from bridle.rules.tool import Idempotency
 from bridle.store.chain import keyed
@@ -51,7 +51,6 @@ MOST_TOKENS = 10**12  # of one reply; more is no count
 _NOT_BILLED = frozenset({
     FailureKind.RATE_LIMITED, FailureKind.REJECTED, FailureKind.CREDENTIALS, FailureKind.CONTEXT_OVERFLOW,
 })  # fmt: skip
-_DID_NOT_HAPPEN = frozenset({FailureKind.RATE_LIMITED, FailureKind.REJECTED, FailureKind.CREDENTIALS})
 
 _NOTHING: Amounts = {}
 NOBODY_WAITED = CallFailed(FailureKind.CANCELLED, "nobody waited for it")
@@ -135,12 +134,12 @@ def _tool_work(wish: ToolWish, proposal: Proposal, context: CallContext) -> Call
     if callee is None:
         raise AssertionError(f"{proposal.tool} has no function, and was admitted all the same")
 
-    async def work() -> object:
+    def work() -> Awaitable[object]:
         try:
             arguments = coerce(callee.function, proposal.arguments) if declared.is_typed else proposal.arguments
         except BadArguments as error:
             raise CallFailed(FailureKind.REJECTED, str(error), happened=False) from error
-        return await callee(context, arguments)
+        return callee(context, arguments)
 
     return work
 
@@ -153,12 +152,12 @@ def _tool_attempt(live: Live, answer: Verdict, performed: Performed, at: Millis)
     if failed is None:
         finishes = live.is_strained or wraps_up(live.state, live.node.limits, at)
         shown = tool.show_bytes // 4 if finishes else tool.show_bytes
-        judged = judge(performed.value, ruled, live.run, answer.call, shown)
+        judged = judge(performed.value, ruled, proposal.source, f"artifact:{live.run}/{answer.call}", shown)
         if judged.observation is not None:
             used = {**paid, BYTES_OBSERVED: len(judged.kept)}
             result = keyed(live.salt, judged.kept)
             ending = CallSettled(
-                at, answer.call, used, result, None, tool.source, tool.confidentiality, _NOTHING, 0, shown
+                at, answer.call, used, result, None, proposal.source, tool.confidentiality, _NOTHING, 0, shown
             )
             return Attempt(_settlement(live, proposal, ending, judged.kept), judged.observation)
         failed = judged.failed
@@ -198,7 +197,7 @@ def _happened(failed: CallFailed) -> bool | None:
         return failed.happened
     if failed.kind is FailureKind.INVALID_OUTPUT:
         return True
-    return False if failed.kind in _DID_NOT_HAPPEN else None
+    return False if failed.kind in DID_NOT_HAPPEN else None
 
 
 def _model_attempt(live: Live, answer: Verdict, performed: Performed, at: Millis) -> Attempt:

@@ -157,12 +157,12 @@ async def _probed(door: Door, live: Live, doubt: Doubt) -> Performed:
 
 async def _took_effect(door: Door, live: Live, doubt: Doubt, receipt: object) -> Outcome:
     tool, last = doubt.ruled.tool, doubt.intent.doubts[-1]
-    judged: Judged = judge(receipt, doubt.ruled, live.run, last, tool.show_bytes)
+    judged: Judged = judge(receipt, doubt.ruled, doubt.proposal.source, f"artifact:{live.run}/{last}", tool.show_bytes)
     found = Finding(True, BRIDLE, "the far end knows its key")
     if judged.observation is not None:
         found = Finding(
             True, BRIDLE, "the far end knows its key", judged.kept, keyed(live.salt, judged.kept), tool.show_bytes,
-            tool.source, tool.confidentiality,
+            doubt.proposal.source, tool.confidentiality,
         )  # fmt: skip
     if not await _resolved(door, live, doubt, found):
         return in_doubt(tool.name)

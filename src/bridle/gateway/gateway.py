@@ -5,20 +5,24 @@ from collections.abc import Sequence
 
 from bridle.gateway.admission import Admission, Verdict
 from bridle.gateway.asking import put
-from bridle.gateway.attempt import NOBODY_WAITED, Attempt, attempt, ended_early, failure_of, permit_for
+from bridle.gateway.attempt import NOBODY_WAITED, attempt, ended_early, failure_of, permit_for
 from bridle.gateway.doubt import cleared
 from bridle.gateway.live import Live
-from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied, Waiting
+from bridle.gateway.outcome import Outcome, Refusal, Waiting
 from bridle.gateway.pending import Pending
 from bridle.gateway.proposal import Proposal, Wish, propose
 from bridle.gateway.recall import recall, replayed
 from bridle.gateway.retry import may_retry, wait_before
+from bridle.gateway.settlement import Settlement
 from bridle.gateway.together import together
 from bridle.gateway.toolbox import Toolbox
+from bridle.gateway.tracing import traced
 from bridle.gateway.twins import came_down, took_off, twin_of
 from bridle.gateway.world import World
 from bridle.rules.decision import Admit, Deny, Halt, Hold, Later, Reuse
+from bridle.rules.failure import CallFailed
 from bridle.rules.health import Health
+from bridle.rules.names import CallId
 from bridle.rules.policy import Level
 from bridle.rules.stop import StopNote
 from bridle.rules.switch import Switch
@@ -52,7 +56,8 @@ class Gateway:
 
     async def _made(self, live: Live, proposals: Sequence[Proposal]) -> list[Outcome | Waiting]:
         """The outcomes of proposals that no crash left an outcome of."""
-        if any(proposal.needs_approval for proposal in proposals):
+        proposals = traced(self.store, live, self.toolbox, proposals)
+        if live.state.asked or any(proposal.needs_approval for proposal in proposals):
             proposals = await put(self.store, self.world, live, proposals)
         answers = await self.admit(live, proposals)
         try:
@@ -97,7 +102,8 @@ class Gateway:
                 return await self.answered(live, again)
             case Hold():
                 asked = live.state.question(proposal.binding)
-                assert asked is not None, "a call that is held has its question in the journal"
+                if asked is None:  # of another branch of a step that waits: it begins anew with its step
+                    return Waiting(proposal.tool, CallId(""), live.state.suspended_at)
                 return Waiting(proposal.tool, asked.call, asked.until)
             case Deny(reason=reason, detail=detail):
                 return Refusal(proposal.tool, reason, detail, halts=live.state.halt is not None)
@@ -124,7 +130,7 @@ class Gateway:
             if proposal.is_write:
                 await self.pending.write(live)
                 outcome = await cleared(self, live, answer, done)
-            elif await self._goes_again(live, answer, done):
+            elif done.failed is not None and await self._goes_again(live, answer, done.failed, done.settlement):
                 (again,) = await self.admit(live, [proposal], answer.attempt + 1)
                 outcome = await self.answered(live, again)
             elif self.pending.may_ride(live, proposal, done.settlement.seat):
@@ -138,9 +144,7 @@ class Gateway:
                 self.pending.ride(live, ended_early(live, answer, permit, self.world.now()))
             raise
         finally:
-            told = (
-                outcome if isinstance(outcome, Observation | Replied | Refusal) else failure_of(proposal, NOBODY_WAITED)
-            )
+            told = failure_of(proposal, NOBODY_WAITED) if outcome is None or isinstance(outcome, Waiting) else outcome
             came_down(live, answer.call, proposal, told, self.world.now())
         return outcome
 
@@ -156,16 +160,15 @@ class Gateway:
         else:
             await self.pending.seat(live, proposal, left / 1_000)
 
-    async def _goes_again(self, live: Live, answer: Verdict, done: Attempt) -> bool:
+    async def _goes_again(self, live: Live, answer: Verdict, failed: CallFailed, settlement: Settlement) -> bool:
         """Whether there is to be another attempt; waits as long as it takes before it."""
-        failed = done.failed
-        if failed is None or not failed.kind.is_transient:
+        if not failed.kind.is_transient:
             return False
         await self.pending.write(live)
         health: Health = await self.store.transact(lambda tx: tx.health(live.tenant, answer.proposal.dependency))
         if not may_retry(failed, answer.attempt, live.state, health):
             return False
-        wait = wait_before(answer.attempt, self.world.chance(), done.settlement.retry_after)
+        wait = wait_before(answer.attempt, self.world.chance(), settlement.retry_after)
         if self.world.now() + wait >= live.state.work_until:
             return False
         await asyncio.sleep(wait / 1_000)

@@ -7,7 +7,7 @@ from bridle.gateway.toolbox import Ruled
 from bridle.rules import strict_json
 from bridle.rules.data import data
 from bridle.rules.failure import CallFailed, FailureKind
-from bridle.rules.names import CallId, RunId
+from bridle.rules.names import CallId, Source
 from bridle.rules.strict_json import BadJson, Json
 
 
@@ -20,7 +20,7 @@ class Judged:
     failed: CallFailed | None = None
 
 
-def judge(raw: object, ruled: Ruled, run: RunId, call: CallId, shown: int) -> Judged:
+def judge(raw: object, ruled: Ruled, source: Source, handle: str, shown: int) -> Judged:
     """Strict value, schema, cap at `shown` bytes. An unusable output is a failure of the tool, never of the engine."""
     tool = ruled.tool
     try:
@@ -34,15 +34,15 @@ def judge(raw: object, ruled: Ruled, run: RunId, call: CallId, shown: int) -> Ju
         if errors:
             return _unusable(f"{tool.name} returned another form than it declared: {errors[0]}")
     kept = strict_json.canonical(value)
-    return Judged(observe(value, kept, ruled, f"artifact:{run}/{call}", shown), kept)
+    return Judged(observe(value, kept, ruled, source, handle, shown), kept)
 
 
-def observe(value: Json, kept: bytes, ruled: Ruled, handle: str, shown: int) -> Observation:
+def observe(value: Json, kept: bytes, ruled: Ruled, source: Source, handle: str, shown: int) -> Observation:
     """The observation of a value; also of one that was kept before a crash."""
     tool = ruled.tool
     text = value if isinstance(value, str) else kept.decode()
     part = excerpt(text, max_bytes=max(shown, MIN_BYTES), handle=handle)
-    label = Label(tool.name, tool.source, tool.confidentiality)
+    label = Label(tool.name, source, tool.confidentiality)
     return Observation(value, part.text, part.truncated, handle, label, CallId(handle.rpartition("/")[2]))
 
 

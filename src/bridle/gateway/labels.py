@@ -2,12 +2,13 @@
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TypedDict, TypeVar
 
 from bridle.rules.failure import BridleError
 from bridle.rules.names import MILLIS_PER_SECOND, Confidentiality, Effect, Millis, Source, ToolName, UsdNanos, usd
+from bridle.rules.sinks import Sinks, read_sinks
 from bridle.rules.tool import Idempotency, ReuseScope, Tool
 
 E = TypeVar("E", bound=StrEnum)
@@ -17,7 +18,8 @@ _MINUTE = 60 * MILLIS_PER_SECOND
 _FACTORS = {
     "ms": 1, "s": MILLIS_PER_SECOND, "m": _MINUTE, "h": 60 * _MINUTE, "d": 24 * 60 * _MINUTE, None: MILLIS_PER_SECOND,
 }  # fmt: skip
-_OF_WRITES = ("key", "probe", "preview", "lands_within", "key_ttl")
+_OF_WRITES = ("key", "probe", "preview", "lands_within", "key_ttl", "destructive", "max_writes")
+_OF_EFFECTS = ("sinks", "without_sinks")
 
 
 class Labels(TypedDict, total=False):
@@ -29,6 +31,10 @@ class Labels(TypedDict, total=False):
     Of a write: `key` names it by its arguments ("refund:{order_id}"), `idempotency` says how the far end knows a
     repeated one. `probe(key)` returns the receipt of a write, or None where the far end has not seen it; that counts
     after `lands_within`. After `key_ttl` the far end has forgotten a key. `preview(args)` is for who approves.
+
+    Of a write or an egress: `sinks` names the arguments that steer it, and the places their values may come from in a
+    run that has read untrusted text: {"to": ["user", "trusted", "dir:contacts"], "amount": {"from": ["user"], "max":
+    100}, "url": {"from": ["user"], "hosts": ["*.example.com"]}}. `without_sinks` says that it has none.
     """
 
     description: str
@@ -51,6 +57,10 @@ class Labels(TypedDict, total=False):
     preview: Callable[..., object]
     lands_within: str | int
     key_ttl: str | int
+    destructive: bool  # what it takes away does not come back
+    sinks: Mapping[str, object]  # argument: places, or {"from": places, "hosts": [...], "max": number}
+    without_sinks: bool
+    max_writes: int  # of one run; 1 where it has a business key
 
 
 def tool_of(name: str, labels: Labels) -> Tool:
@@ -66,6 +76,9 @@ def tool_of(name: str, labels: Labels) -> Tool:
     for label in _OF_WRITES if effect is not Effect.WRITE else ():
         if label in labels:
             raise BridleError(f"the tool {name}: {label} is for writes, and its effect is {effect}")
+    for label in _OF_EFFECTS if effect is Effect.READ else ():
+        if label in labels:
+            raise BridleError(f"the tool {name}: {label} is for writes and egress, and its effect is read")
     for label in ("probe", "preview"):
         if label in labels and not callable(labels.get(label)):
             raise BridleError(f"the tool {name}: {label} is a function, not {labels.get(label)!r}")
@@ -90,7 +103,24 @@ def tool_of(name: str, labels: Labels) -> Tool:
         key=_text(name, "key", labels.get("key", "")),
         lands_within=_duration(name, "lands_within", labels.get("lands_within", 30)),
         key_ttl=_duration(name, "key_ttl", labels.get("key_ttl", "24h")),
+        destructive=labels.get("destructive", False),
+        sinks=_sinks(name, labels),
+        max_writes=_whole(name, "max_writes", labels.get("max_writes", 1 if labels.get("key") else 1_000_000)),
     )
+
+
+def _sinks(tool: str, labels: Labels) -> Sinks | None:
+    """The controlling arguments; none at all, where its author says so; None where nobody says anything."""
+    if labels.get("without_sinks"):
+        if labels.get("sinks"):
+            raise BridleError(f"the tool {tool}: it has sinks, and without_sinks says that it has none")
+        return ()
+    if "sinks" not in labels:
+        return None
+    try:
+        return read_sinks(labels["sinks"], destructive=labels.get("destructive", False))
+    except ValueError as error:
+        raise BridleError(f"the tool {tool}: sinks: {error}") from error
 
 
 def _one_of(kind: type[E], tool: str, label: str, given: str) -> E:

@@ -8,6 +8,7 @@ from bridle.gateway.doubt import Door, Doubt, asked, is_known_again, is_ours, le
 from bridle.gateway.live import Live
 from bridle.gateway.proposal import ToolWish, propose
 from bridle.gateway.toolbox import Toolbox
+from bridle.gateway.tracing import traced
 from bridle.rules.decision import Admit
 from bridle.rules.effect import Intent
 from bridle.rules.events import CallAdmitted, CallInDoubt
@@ -34,7 +35,8 @@ async def resolve_leftovers(house: House, live: Live) -> None:
 async def _recovered(house: House, live: Live, intent: Intent) -> None:
     admitted, ended = _newest(house, live, intent)
     kept = next((k for call in intent.doubts if (k := house.store.payload(live.run, f"{call}.args")) is not None), b"")
-    proposal = propose(ToolWish(intent.tool, kept.decode()), live, house.toolbox)
+    wish = ToolWish(intent.tool, kept.decode())
+    (proposal,) = traced(house.store, live, house.toolbox, [propose(wish, live, house.toolbox)])
     proposal = replace(proposal, ordinal=admitted.ordinal, turn=admitted.turn, key=intent.key, recovers=True)
     newest = Verdict(proposal, admitted.call, Admit(admitted.hold), admitted.at, admitted.attempt)
     if proposal.ruled is None:

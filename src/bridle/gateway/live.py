@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from bridle.gateway.outcome import Outcome
 from bridle.gateway.settlement import Party, Settlement
+from bridle.gateway.trail import Trail
 from bridle.rules.call import CallKind
 from bridle.rules.data import data
 from bridle.rules.failure import FailureKind
-from bridle.rules.names import CallId, Digest, Millis, RunId, TenantId, ToolName
+from bridle.rules.names import CallId, Digest, Millis, RunId, Source, TenantId, ToolName
 from bridle.rules.policy import Policy
 from bridle.rules.run import RunState
 
@@ -42,6 +43,7 @@ class Remembered:
     kept: bytes
     shown: int  # bytes of it that the model was shown at most
     run: RunId = RunId("")  # of a receipt that another run had
+    source: Source = Source.UNTRUSTED  # who may have written it
     failure: FailureKind | None = None  # it came to nothing, and the step was told so
 
 
@@ -78,6 +80,7 @@ class Live:
     unsent: set[CallId] = field(default_factory=set)  # admitted by this process, and not performed yet
     off: Mapping[ToolName, Millis] = field(default_factory=dict)  # what the model is not offered now, until when
     is_strained: bool = False  # its tenant is near the end of a budget: time to finish
+    trail: Trail = field(default_factory=Trail)  # what it has read, for the calls that this matters for
     party: Party = field(init=False)
 
     def __post_init__(self) -> None:

@@ -44,7 +44,7 @@ async def perform(permit: Permit, work: Callable[[], Awaitable[object]], now: Mi
     permit.use()
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
-    task = loop.create_task(_announced(work, over))
+    task = loop.create_task(_announced(work, over), name=permit.call)
     seconds = max(permit.until - now, 0) / 1_000
     watchdog = watchdog_of(loop)
     watchdog.watch(over, seconds)

@@ -12,6 +12,7 @@ from bridle.gateway.toolbox import Ruled, Toolbox
 from bridle.rules import strict_json
 from bridle.rules.call import CallKind, Purpose
 from bridle.rules.data import data
+from bridle.rules.flow_of_information import UNTRACED, Tracing
 from bridle.rules.names import (
     IN_FLIGHT,
     MODEL_CALLS,
@@ -25,6 +26,7 @@ from bridle.rules.names import (
     Digest,
     Effect,
     Millis,
+    Source,
     ToolName,
     Unit,
     UsdNanos,
@@ -92,11 +94,18 @@ class Proposal:
     question: bytes = b""
     key: str = ""  # of a write that could be performed: under it, it takes effect at most once
     recovers: bool = False  # another attempt of a write whose process died
+    traced: Tracing = UNTRACED  # where the values of its arguments came from
 
     @property
     def is_write(self) -> bool:
         """Whether it changes the world."""
         return self.ruled is not None and self.ruled.tool.effect is Effect.WRITE
+
+    @property
+    def source(self) -> Source:
+        """Who may have written what it returns: a trusted tool that something untrusted steers is not."""
+        trusted = self.ruled is not None and self.ruled.tool.source is Source.TRUSTED and not self.traced.is_steered
+        return Source.TRUSTED if trusted else Source.UNTRUSTED
 
     @property
     def is_reusable(self) -> bool:

@@ -10,7 +10,7 @@ from bridle.gateway.outcome import TOOL_REASONS, Outcome, Refusal, Replied
 from bridle.gateway.proposal import Proposal
 from bridle.rules import strict_json
 from bridle.rules.call import CallKind
-from bridle.rules.names import CallId, RunId
+from bridle.rules.names import CallId, RunId, Source
 from bridle.rules.prompt import Finish, ModelReply, ToolUse, Usage
 from bridle.rules.stop import StopReason
 from bridle.store.base import Store
@@ -36,14 +36,16 @@ def recall(live: Live, proposal: Proposal) -> Outcome | None:
         return Refusal(proposal.tool, TOOL_REASONS[known.failure], {"tool": proposal.tool, "error": error})
     if not known.kept:
         return no_receipt(proposal)
-    return _read(proposal, known.kept, known.run or live.run, known.call, known.shown)
+    return _read(proposal, known.kept, known.source, f"artifact:{known.run or live.run}/{known.call}", known.shown)
 
 
 def replayed(store: Store, proposal: Proposal, run: RunId, call: CallId) -> Outcome:
     """The recorded receipt of a write that took effect, perhaps in another run."""
     assert proposal.ruled is not None, "a tool that nobody declared has a receipt"
     kept = store.payload(run, f"{call}.result")
-    return _read(proposal, kept, run, call, proposal.ruled.tool.show_bytes) if kept else no_receipt(proposal)
+    if not kept:
+        return no_receipt(proposal)
+    return _read(proposal, kept, proposal.source, f"artifact:{run}/{call}", proposal.ruled.tool.show_bytes)
 
 
 def no_receipt(proposal: Proposal) -> Refusal:
@@ -52,10 +54,10 @@ def no_receipt(proposal: Proposal) -> Refusal:
     return Refusal(proposal.tool, StopReason.TOOL_OUTPUT_INVALID, {"tool": proposal.tool, "error": error})
 
 
-def _read(proposal: Proposal, kept: bytes, run: RunId, call: CallId, shown: int) -> Outcome:
+def _read(proposal: Proposal, kept: bytes, source: Source, handle: str, shown: int) -> Outcome:
     assert proposal.ruled is not None
     value = strict_json.parse(kept, max_bytes=len(kept) + 1)
-    return observe(value, kept, proposal.ruled, f"artifact:{run}/{call}", shown)
+    return observe(value, kept, proposal.ruled, source, handle, shown)
 
 
 def kept_reply(reply: ModelReply) -> bytes:

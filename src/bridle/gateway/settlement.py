@@ -1,12 +1,11 @@
 """The second half of a call: what it used is paid, the rest goes back, and the journal says how it ended."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 from bridle.gateway.intents import intent_ended
 from bridle.rules.budget import SHORTEST_WINDOW, Account, period
-from bridle.rules.data import data
+from bridle.rules.data import changed, data
 from bridle.rules.events import CallInDoubt, CallSettled, CallVoided, LadderMoved, RunHalted
 from bridle.rules.failure import FailureKind
 from bridle.rules.health import Health
@@ -127,7 +126,7 @@ def moved(
     state, rung = None, better.rung(at)
     if rung is not better.told:
         state = tx.append(party.run, party.epoch, [LadderMoved(at, dependency, better.told, rung, better.until(at))])
-        better = replace(better, told=rung)
+        better = changed(better, told=rung)
     if better is not health:
         tx.set_health(party.tenant, dependency, better)
     return state

@@ -77,6 +77,7 @@ class Toolbox:
         except ValueError as error:
             raise BridleError(f"the tool {tool.name}: {error}") from error
         check_template(tool, takes)
+        _check_sinks(tool, takes)
         declared = Declared(
             tool=replace(tool, schema=Digest(takes.digest), description=tool.description or _first_line(function)),
             takes=takes,
@@ -135,6 +136,16 @@ class Toolbox:
     def closest(self, name: str) -> str:
         """The declared name that looks most like this one, or nothing."""
         return next(iter(difflib.get_close_matches(name, self._declared, n=1)), "")
+
+
+def _check_sinks(tool: Tool, takes: Schema) -> None:
+    """A sink that the tool does not take would never be looked at. Raises BridleError."""
+    known = takes.document.get("properties")
+    for sink in tool.sinks or ():
+        if not isinstance(known, dict) or sink.argument not in known:
+            close = difflib.get_close_matches(sink.argument, known if isinstance(known, dict) else (), n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise BridleError(f"the tool {tool.name}: sinks: it takes no argument {sink.argument}{hint}")
 
 
 def _schema(text: str) -> Schema:

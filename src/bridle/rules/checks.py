@@ -10,6 +10,7 @@ from bridle.rules.call import Call, CallKind, Purpose
 from bridle.rules.data import data
 from bridle.rules.decision import Admit, Decision, Deny, Halt, Hold, Later, Objection, Reuse
 from bridle.rules.effect import Claim, meant
+from bridle.rules.flow_of_information import UNTRACED, Tracing, Way, told_of, way_of
 from bridle.rules.health import WELL, Condition, Health
 from bridle.rules.ladder import taken_away
 from bridle.rules.looping import is_looping
@@ -29,10 +30,11 @@ from bridle.rules.names import (
     show_usd,
     tool_unit,
 )
-from bridle.rules.policy import Level, Limits, LimitsPatch, Policy, four_fifths
+from bridle.rules.policy import Level, LimitsPatch, Policy
 from bridle.rules.run import RETRIES_OF_A_RUN, Phase, RunState
+from bridle.rules.running_out import out_of_time, step_out_of_time, tokens, wraps_up
 from bridle.rules.stop import STOPS, Detail, Precedence, StopReason
-from bridle.rules.switch import Switch, against_call, against_run
+from bridle.rules.switch import Switch, against_call
 from bridle.rules.tool import Tool
 
 
@@ -56,6 +58,7 @@ class Snapshot:
     balances: Mapping[Account, Balance] = field(default_factory=dict)  # shared accounts this call would draw on
     claim: Claim | None = None  # of a write: what stands under its key
     above: tuple[RunState, ...] = ()  # of a child: its parent, and the parents of that
+    traced: Tracing = UNTRACED  # where the values of the arguments came from
 
     @property
     def is_answered(self) -> bool:
@@ -193,6 +196,20 @@ def duplicate(call: Call, seen: Snapshot) -> Objection | None:
     return Reuse(seen.twin) if seen.twin is not None else None
 
 
+def flow_of_information(call: Call, seen: Snapshot) -> Objection | None:
+    """In a run that has read untrusted text, only users, trusted tools and directories steer an effect."""
+    if _flow(seen) is not Way.DENY:
+        return None
+    return Deny(StopReason.POLICY_DENIED, {"tool": call.tool, "rule": "flow of information", **told_of(seen.traced)})
+
+
+def _flow(seen: Snapshot) -> Way:
+    """What the rule on the flow of information says; a receipt, and another attempt of a write, moves nothing new."""
+    if seen.tool is None or seen.is_answered or (seen.claim is not None and seen.claim.is_another_attempt):
+        return Way.ALLOW
+    return way_of(seen.policy.flow_rule, seen.tool, seen.traced)
+
+
 def budget(call: Call, seen: Snapshot) -> Objection | None:
     """Node, run, tool, then the shared accounts: the worst case must fit into every one of them.
 
@@ -239,14 +256,10 @@ def _over(
                 if committed + wanted > limits[name]:
                     return reason, _shown(unit, limits[name], committed, wanted)
     if (TOKENS_IN in hold or TOKENS_OUT in hold) and "max_tokens" in limits:
-        committed, wanted = _tokens(used) + _tokens(held) + _tokens(reserve) - _tokens(before), _tokens(hold)
+        committed, wanted = tokens(used) + tokens(held) + tokens(reserve) - tokens(before), tokens(hold)
         if committed + wanted > limits["max_tokens"]:
             return StopReason.MAX_TOKENS, {"limit": limits["max_tokens"], "used": committed, "wanted": wanted}
     return None
-
-
-def _tokens(of: Amounts) -> int:
-    return of.get(TOKENS_IN, 0) + of.get(TOKENS_OUT, 0)
 
 
 def _shown(unit: Unit, limit: int, used: int, wanted: int) -> dict[str, str | int]:
@@ -256,13 +269,24 @@ def _shown(unit: Unit, limit: int, used: int, wanted: int) -> dict[str, str | in
 
 
 def _over_quota(call: Call, seen: Snapshot) -> Objection | None:
-    """A tool's own number of calls in one run."""
+    """A tool's own number of calls in one run, and of writes: the right recipient, but three times, is refused."""
     if seen.tool is None or call.kind is CallKind.MODEL:
         return None
-    used = seen.run.committed(tool_unit(call.tool))
-    if used < seen.tool.max_calls:
-        return None
-    return Deny(StopReason.TOOL_QUOTA, {"tool": call.tool, "limit": seen.tool.max_calls, "used": used})
+    used, written = seen.run.committed(tool_unit(call.tool)), seen.run.writes.get(call.tool, 0)
+    if used >= seen.tool.max_calls:
+        return Deny(StopReason.TOOL_QUOTA, {"tool": call.tool, "limit": seen.tool.max_calls, "used": used})
+    if seen.claim is None or seen.claim.earlier is not None:
+        return None  # no write, or one that was counted when its key was new
+    if written >= seen.tool.max_writes:
+        return _too_many(call, "max_writes", seen.tool.max_writes, written)
+    everything = sum(seen.run.writes.values())
+    if everything >= seen.policy.max_writes:
+        return _too_many(call, "writes.max_per_run", seen.policy.max_writes, everything)
+    return None
+
+
+def _too_many(call: Call, rule: str, limit: int, used: int) -> Deny:
+    return Deny(StopReason.TOOL_QUOTA, {"tool": call.tool, "rule": rule, "limit": limit, "used": used})
 
 
 def _over_shared(call: Call, seen: Snapshot) -> Objection | None:
@@ -285,7 +309,7 @@ def approval(call: Call, seen: Snapshot) -> Objection | None:
     A receipt that is there already waits for nobody, and neither does another attempt of the very write he saw.
     """
     writes = seen.tool is not None and seen.tool.effect is Effect.WRITE and seen.policy.require_approval
-    if not (writes or seen.asks):
+    if not (writes or seen.asks or _flow(seen) is Way.APPROVE):
         return None
     if seen.claim is not None and (seen.claim.is_replay or seen.claim.is_another_attempt):
         return None
@@ -308,6 +332,7 @@ CHECKS: tuple[Check, ...] = (
     wrapping_up,
     looping,
     duplicate,
+    flow_of_information,
     budget,
     approval,
 )
@@ -348,40 +373,3 @@ def _strength(objection: Objection) -> tuple[int, int]:
             return 3, 0
         case Reuse():
             return 4, 0
-
-
-def wraps_up(run: RunState, limits: Limits, now: Millis) -> bool:
-    """Whether 80 % of any limit of the run is used or held."""
-    used, held = run.used, run.held
-    for unit, mark in limits.marks:
-        if used.get(unit, 0) + held.get(unit, 0) >= mark:
-            return True
-    if _tokens(used) + _tokens(held) >= four_fifths(limits.max_tokens):
-        return True
-    given = limits.max_seconds * 1_000
-    return given - (run.deadline - now) >= four_fifths(given)  # what it was away does not count
-
-
-def may_enter(run: RunState, limits: Limits, now: Millis, switches: tuple[Switch, ...] = ()) -> Halt | None:
-    """Whether a flow may enter another step: the run is open, not switched off, in time, and has a step left."""
-    ending = run.stop or run.halt
-    if ending is not None:
-        return Halt(ending.reason, ending.detail)
-    switch = against_run(switches, run.tenant, run.name)
-    if switch is not None:
-        return Halt(StopReason.KILLED, switch.detail)
-    if now >= run.work_until:
-        return Halt(StopReason.MAX_SECONDS, out_of_time(run, limits, now))
-    used = run.committed(STEPS)
-    return Halt(StopReason.MAX_STEPS, {"limit": limits.max_steps, "used": used}) if used >= limits.max_steps else None
-
-
-def out_of_time(run: RunState, limits: Limits, now: Millis) -> Detail:
-    """What is said of a run that has no time left: seconds of activity; what it was away does not count."""
-    return {"limit": limits.max_seconds, "used": limits.max_seconds - (run.deadline - now) // 1_000}
-
-
-def step_out_of_time(run: RunState, now: Millis) -> Detail:
-    """What is said of a step that has no time left, in seconds since it was entered."""
-    limit = run.limits.get("max_seconds", 0)
-    return {"limit": limit, "used": limit - (run.node_deadline - now) // 1_000, "step": run.step}

@@ -5,8 +5,9 @@ from dataclasses import field
 
 from bridle.rules.approval import Answer
 from bridle.rules.call import CallKind, Purpose
-from bridle.rules.data import data
+from bridle.rules.data import event
 from bridle.rules.failure import FailureKind
+from bridle.rules.flow_of_information import Unproven
 from bridle.rules.health import Rung
 from bridle.rules.names import (
     Amounts,
@@ -24,7 +25,7 @@ from bridle.rules.policy import LimitsPatch
 from bridle.rules.stop import Detail, StopReason
 
 
-@data
+@event
 class RunStarted:
     """Somebody asked for a run. `loop` says whose loop it is: bridle's own (`flow`) or a foreign one (`attach`)."""
 
@@ -47,7 +48,7 @@ class RunStarted:
     has_read_private: bool = False
 
 
-@data
+@event
 class StepEntered:
     """The flow moved on. `state` is the digest of the state with which it did."""
 
@@ -59,7 +60,7 @@ class StepEntered:
     finalise: Amounts = field(default_factory=dict)
 
 
-@data
+@event
 class CallAdmitted:
     """A call may be performed, and `hold` is set aside for it. Durable before a byte leaves."""
 
@@ -79,7 +80,7 @@ class CallAdmitted:
     approval: CallId = CallId("")  # the question whose answer allowed it; it is used up by this
 
 
-@data
+@event
 class CallReused:
     """An identical call's observation answered this one."""
 
@@ -96,7 +97,7 @@ class CallReused:
     confidentiality: Confidentiality = Confidentiality.PUBLIC
 
 
-@data
+@event
 class CallRefused:
     """A call was not admitted; `also` names the objections that did not win."""
 
@@ -111,9 +112,10 @@ class CallRefused:
     also: tuple[str, ...] = ()
     node_over: bool = False  # the node's budget is used up, the run's is not
     counts: bool = True  # against max_refusals
+    unproven: tuple[Unproven, ...] = ()  # arguments that nobody vouches for
 
 
-@data
+@event
 class CallSettled:
     """A performed call ended and was paid. `failure` is None when its result is usable."""
 
@@ -129,7 +131,7 @@ class CallSettled:
     shown: int = 0  # of a tool call: how many bytes of its result a model was shown at most
 
 
-@data
+@event
 class CallVoided:
     """An admitted call was certainly never sent; what it held goes back."""
 
@@ -137,7 +139,7 @@ class CallVoided:
     call: CallId
 
 
-@data
+@event
 class CallInDoubt:
     """A write was sent and nobody knows whether it took effect; what it held stays paid.
 
@@ -149,7 +151,7 @@ class CallInDoubt:
     again: bool = False
 
 
-@data
+@event
 class CallResolved:
     """It is known now whether a write that was in doubt took effect; it may be known long after the run has ended."""
 
@@ -164,7 +166,7 @@ class CallResolved:
     confidentiality: Confidentiality = Confidentiality.PUBLIC
 
 
-@data
+@event
 class ApprovalAsked:
     """A call waits for a person, until `until` at the latest. It holds nothing meanwhile.
 
@@ -179,9 +181,10 @@ class ApprovalAsked:
     until: Millis
     turn: int = 0
     effect: Effect = Effect.WRITE
+    unproven: tuple[Unproven, ...] = ()  # arguments that nobody vouches for
 
 
-@data
+@event
 class ApprovalExtended:
     """The clock of a question stood still while the kill switch forbade its call: it is asked until then."""
 
@@ -190,7 +193,7 @@ class ApprovalExtended:
     until: Millis
 
 
-@data
+@event
 class ApprovalDecided:
     """A person answered. What he approved may be made once; `edited` binds the arguments that he put in their place."""
 
@@ -202,7 +205,7 @@ class ApprovalDecided:
     edited: Digest = Digest("")
 
 
-@data
+@event
 class RunSuspended:
     """Nobody works on the run: it waits for a person, until `until` at the latest."""
 
@@ -210,7 +213,7 @@ class RunSuspended:
     until: Millis
 
 
-@data
+@event
 class RunResumed:
     """Another delivery of the run took over; `epoch` fences off the one before, `away` did not count as active."""
 
@@ -219,7 +222,7 @@ class RunResumed:
     away: Millis
 
 
-@data
+@event
 class ChildFunded:
     """A run began a child: it holds what the child may use at most, and the step that this takes is used."""
 
@@ -230,7 +233,7 @@ class ChildFunded:
     hold: Amounts
 
 
-@data
+@event
 class ChildRefused:
     """A child was not begun: nothing of it ran, and nothing is held."""
 
@@ -241,7 +244,7 @@ class ChildRefused:
     detail: Detail = field(default_factory=dict)
 
 
-@data
+@event
 class ChildClosed:
     """A child ended, in the same instant: its parent pays what it used, the rest goes back, its labels are joined."""
 
@@ -254,7 +257,7 @@ class ChildClosed:
     missing: tuple[ToolName, ...] = ()
 
 
-@data
+@event
 class RunHalted:
     """Nothing else is admitted but the one finalise call."""
 
@@ -263,7 +266,7 @@ class RunHalted:
     detail: Detail = field(default_factory=dict)
 
 
-@data
+@event
 class LadderMoved:
     """A call of this run moved a dependency on the degrade ladder, or its tenant: then `dependency` is empty."""
 
@@ -274,7 +277,7 @@ class LadderMoved:
     until: Millis = Millis(0)  # at least; 0 means that nobody knows
 
 
-@data
+@event
 class ToolsWithheld:
     """These tools are not offered to the model any more, until when if that is known; all others are offered again."""
 
@@ -282,7 +285,7 @@ class ToolsWithheld:
     off: Mapping[ToolName, Millis]
 
 
-@data
+@event
 class RunStopped:
     """The end, once. `answer` is the digest of the answer or of the partial result."""
 
@@ -292,7 +295,7 @@ class RunStopped:
     answer: Digest = Digest("")
 
 
-@data
+@event
 class PayloadErased:
     """What the run kept beside its journal is gone, and its salt with it; the digests in the events stay."""
 

@@ -29,6 +29,10 @@ class FailureKind(StrEnum):
         return self in (FailureKind.UNAVAILABLE, FailureKind.TIMEOUT)
 
 
+# of a write: the far end said no before it did anything
+DID_NOT_HAPPEN = frozenset({FailureKind.RATE_LIMITED, FailureKind.REJECTED, FailureKind.CREDENTIALS})
+
+
 class CallFailed(Exception):
     """A tool or a model could not do what was asked.
 

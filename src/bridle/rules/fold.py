@@ -1,13 +1,13 @@
 """The fold: the state of a run is what its events make of it, whatever sequence the rules emit."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import assert_never
 
 from bridle.rules.approval import REMEMBERED as QUESTIONS
 from bridle.rules.approval import Asked
 from bridle.rules.budget import minus, plus
 from bridle.rules.call import CallKind, Purpose
+from bridle.rules.data import changed
 from bridle.rules.events import (
     ApprovalAsked,
     ApprovalDecided,
@@ -33,7 +33,7 @@ from bridle.rules.events import (
     StepEntered,
     ToolsWithheld,
 )
-from bridle.rules.failure import FailureKind
+from bridle.rules.failure import DID_NOT_HAPPEN, FailureKind
 from bridle.rules.names import (
     BYTES_OBSERVED,
     IN_FLIGHT,
@@ -84,11 +84,9 @@ def apply(state: RunState | None, event: Event) -> RunState:
         case CallSettled():
             return _settled(state, event)
         case CallReused():
-            progress = Progress(event.tool, event.args, REUSED, event.turn)
+            recent = _remember(state, Progress(event.tool, event.args, REUSED, event.turn))
             seen = _received(state, event, event.tool) if event.run else {}
-            return state.with_(
-                seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, recent=_remember(state, progress), **seen
-            )
+            return changed(state, seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, recent=recent, **seen)
         case CallRefused():
             return _refused(state, event)
         case CallVoided() | CallInDoubt():
@@ -102,7 +100,8 @@ def apply(state: RunState | None, event: Event) -> RunState:
         case ChildFunded() | ChildRefused() | ChildClosed():
             return _child(state, event)
         case RunResumed():
-            return state.with_(
+            return changed(
+                state,
                 seq=state.seq + 1,
                 last_at=event.at,
                 epoch=event.epoch,
@@ -113,14 +112,16 @@ def apply(state: RunState | None, event: Event) -> RunState:
                 node_deadline=Millis(state.node_deadline + event.away if state.node_deadline else 0),
             )
         case LadderMoved():
-            return state.with_(seq=state.seq + 1, last_at=event.at)
+            return changed(state, seq=state.seq + 1, last_at=event.at)
         case ToolsWithheld():
             off = tuple(event.off)
-            return state.with_(seq=state.seq + 1, last_at=event.at, withheld=off, missing=_missing(state.missing, *off))
+            return changed(
+                state, seq=state.seq + 1, last_at=event.at, withheld=off, missing=_missing(state.missing, *off)
+            )
         case RunHalted() | RunStopped():
             return _over(state, event)
         case PayloadErased():  # it took no time of the run
-            return state.with_(seq=state.seq + 1)
+            return changed(state, seq=state.seq + 1)
         case _:
             assert_never(event)
 
@@ -150,7 +151,8 @@ def _started(event: RunStarted) -> RunState:
 
 def _entered(state: RunState, event: StepEntered) -> RunState:
     used = plus(state.used, {STEPS: 1})
-    return state.with_(
+    return changed(
+        state,
         seq=state.seq + 1,
         last_at=event.at,
         step=event.step,
@@ -166,16 +168,17 @@ def _entered(state: RunState, event: StepEntered) -> RunState:
 
 def _child(state: RunState, event: ChildFunded | ChildRefused | ChildClosed) -> RunState:
     if isinstance(event, ChildRefused):
-        return state.with_(seq=state.seq + 1, last_at=event.at, refusals=state.refusals + 1)
+        return changed(state, seq=state.seq + 1, last_at=event.at, refusals=state.refusals + 1)
     if isinstance(event, ChildFunded):
         if event.child in state.children:
             raise JournalBroken(f"{event.child} is funded once")
         children = {**state.children, event.child: event.hold}
         used, held = plus(state.used, {STEPS: 1}), plus(state.held, event.hold)
-        return state.with_(seq=state.seq + 1, last_at=event.at, used=used, held=held, children=children)
+        return changed(state, seq=state.seq + 1, last_at=event.at, used=used, held=held, children=children)
     if event.child not in state.children:
         raise JournalBroken(f"{event.child} is no open child")
-    return state.with_(
+    return changed(
+        state,
         seq=state.seq + 1,
         last_at=event.at,
         children={child: hold for child, hold in state.children.items() if child != event.child},
@@ -190,7 +193,11 @@ def _child(state: RunState, event: ChildFunded | ChildRefused | ChildClosed) -> 
 def _admitted(state: RunState, event: CallAdmitted) -> RunState:
     opened = OpenCall(event.kind, event.tool, event.args, event.hold, event.effect, event.turn, state.entered, event.at)
     finalises = event.purpose is Purpose.FINALISE
-    return state.with_(
+    writes = state.writes
+    if event.effect is Effect.WRITE and event.attempt == 1:
+        writes = {**writes, event.tool: writes.get(event.tool, 0) + 1}
+    return changed(
+        state,
         seq=state.seq + 1,
         last_at=event.at,
         calls=state.calls + 1,
@@ -200,40 +207,53 @@ def _admitted(state: RunState, event: CallAdmitted) -> RunState:
         node_finalise={} if finalises else state.node_finalise,
         asked=tuple(one for one in state.asked if one.call != event.approval) if event.approval else state.asked,
         open_calls={**state.open_calls, event.call: opened},
+        writes=writes,
     )
+
+
+def _not_written(state: RunState, tool: ToolName) -> dict[str, object]:
+    """A write that certainly took no effect is given back to the quota of its tool."""
+    return {"writes": {**state.writes, tool: max(state.writes.get(tool, 0) - 1, 0)}}
 
 
 def _over(state: RunState, event: RunHalted | RunStopped) -> RunState:
     note = StopNote(event.reason, event.detail)
     if isinstance(event, RunHalted):
-        return state.with_(seq=state.seq + 1, last_at=event.at, phase=Phase.HALTED, halt=note)
-    return state.with_(
-        seq=state.seq + 1, last_at=event.at, phase=Phase.STOPPED, stop=note, finalise={}, node_finalise={}, asked=()
+        return changed(state, seq=state.seq + 1, last_at=event.at, phase=Phase.HALTED, halt=note)
+    return changed(
+        state,
+        seq=state.seq + 1,
+        last_at=event.at,
+        phase=Phase.STOPPED,
+        stop=note,
+        finalise={},
+        node_finalise={},
+        asked=(),
     )
 
 
 def _asked(state: RunState, event: ApprovalAsked | ApprovalDecided | ApprovalExtended | RunSuspended) -> RunState:
     if isinstance(event, RunSuspended):
-        return state.with_(seq=state.seq + 1, last_at=event.at, phase=Phase.SUSPENDED, suspended_at=event.at)
+        return changed(state, seq=state.seq + 1, last_at=event.at, phase=Phase.SUSPENDED, suspended_at=event.at)
     if isinstance(event, ApprovalAsked):
         asked = Asked(event.call, event.tool, event.binding, event.at, event.until, effect=event.effect)
         known = (*state.asked, asked)[-QUESTIONS:]
-        return state.with_(seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, asked=known)
+        return changed(state, seq=state.seq + 1, last_at=event.at, calls=state.calls + 1, asked=known)
     if isinstance(event, ApprovalExtended):
         known = tuple(
-            replace(one, until=event.until, counted_at=event.at) if one.call == event.call else one
+            changed(one, until=event.until, counted_at=event.at) if one.call == event.call else one
             for one in state.asked
         )
-        return state.with_(seq=state.seq + 1, last_at=event.at, asked=known)
+        return changed(state, seq=state.seq + 1, last_at=event.at, asked=known)
     if all(one.call != event.call or one.answer is not None for one in state.asked):
         raise JournalBroken(f"nobody waits for an answer about {event.call}")
     known = tuple(
-        replace(one, answer=event.answer, by=event.by, said=event.said, edited=event.edited)
+        changed(one, answer=event.answer, by=event.by, said=event.said, edited=event.edited)
         if one.call == event.call
         else one
         for one in state.asked
     )
-    return state.with_(seq=state.seq + 1, last_at=event.at, asked=known)
+    return changed(state, seq=state.seq + 1, last_at=event.at, asked=known)
 
 
 def _settled(state: RunState, event: CallSettled) -> RunState:
@@ -247,10 +267,12 @@ def _settled(state: RunState, event: CallSettled) -> RunState:
         missing = tuple([name for name in missing if name != call.tool])
     elif event.failure in _NOT_THERE:
         missing = _missing(missing, call.tool)
+    refused = call.effect is Effect.WRITE and event.failure in DID_NOT_HAPPEN
     return _closed(
         state,
         event.call,
         event.used,
+        **(_not_written(state, call.tool) if refused else {}),
         seq=state.seq + 1,
         last_at=event.at,
         recent=recent,
@@ -263,7 +285,9 @@ def _settled(state: RunState, event: CallSettled) -> RunState:
 def _unsettled(state: RunState, event: CallVoided | CallInDoubt) -> RunState:
     """Nothing came back: a call that was never sent pays nothing, one that nobody knows the end of pays all."""
     if isinstance(event, CallVoided):
-        return _closed(state, event.call, {}, seq=state.seq + 1, last_at=event.at)
+        unsent = _open(state, event.call)
+        back = _not_written(state, unsent.tool) if unsent.effect is Effect.WRITE else {}
+        return _closed(state, event.call, {}, seq=state.seq + 1, last_at=event.at, **back)
     opened = _open(state, event.call)
     doubts = {**state.in_doubt, event.call: opened.tool}
     return _closed(state, event.call, _paid(opened.hold), seq=state.seq + 1, last_at=event.at, in_doubt=doubts)
@@ -275,8 +299,9 @@ def _resolved(state: RunState, event: CallResolved) -> RunState:
         raise JournalBroken(f"{event.call} is not in doubt")
     rest = {call: tool for call, tool in state.in_doubt.items() if call != event.call}
     last_at = state.last_at if state.phase is Phase.STOPPED else event.at
-    came = _received(state, event, state.in_doubt[event.call]) if event.happened else {}
-    return state.with_(seq=state.seq + 1, last_at=last_at, in_doubt=rest, **came)
+    tool = state.in_doubt[event.call]
+    came = _received(state, event, tool) if event.happened else _not_written(state, tool)
+    return changed(state, seq=state.seq + 1, last_at=last_at, in_doubt=rest, **came)
 
 
 def _received(state: RunState, event: CallResolved | CallReused, tool: ToolName) -> dict[str, object]:
@@ -292,7 +317,8 @@ def _refused(state: RunState, event: CallRefused) -> RunState:
     same_turn = event.turn == state.refused_turn
     tools = state.refused_tools if same_turn else ()
     counted = event.counts and event.tool not in tools
-    return state.with_(
+    return changed(
+        state,
         seq=state.seq + 1,
         last_at=event.at,
         calls=state.calls + 1,
@@ -326,7 +352,7 @@ def _closed(state: RunState, call: CallId, used: Amounts, **changes: object) -> 
     changes["open_calls"] = rest = dict(state.open_calls)
     del rest[call]
     changes["held"], changes["used"] = minus(state.held, opened.hold), plus(state.used, used)
-    return state.with_(**changes)
+    return changed(state, **changes)
 
 
 def _remember(state: RunState, progress: Progress) -> tuple[Progress, ...]:

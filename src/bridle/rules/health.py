@@ -1,9 +1,8 @@
 """Whether a dependency is well: a breaker with a half-open probe, how long answers take, and the rung that follows."""
 
-from dataclasses import replace
 from enum import IntEnum, StrEnum
 
-from bridle.rules.data import data
+from bridle.rules.data import changed, data
 from bridle.rules.failure import FailureKind
 from bridle.rules.names import Millis
 
@@ -86,7 +85,7 @@ class Health:
         probing = Millis(now + timeout) if self.condition(now) is Condition.HALF_OPEN else self.probing_until
         if tokens == self.retry_tokens and probing == self.probing_until:
             return self
-        return replace(self, retry_tokens=tokens, probing_until=probing, has_lent=self.has_lent or attempt > 1)
+        return changed(self, retry_tokens=tokens, probing_until=probing, has_lent=self.has_lent or attempt > 1)
 
     def answered(
         self, now: Millis, failure: FailureKind | None, retry_after: Millis = Millis(0), took: Millis = Millis(0)
@@ -100,16 +99,16 @@ class Health:
             return self._timed(now, took)
         if failure is FailureKind.RATE_LIMITED:
             patience = min(max(retry_after, 0), LONGEST_PATIENCE)
-            return replace(self, not_before=max(self.not_before, Millis(now + patience)), probing_until=Millis(0))
+            return changed(self, not_before=max(self.not_before, Millis(now + patience)), probing_until=Millis(0))
         if failure is not None and failure.is_illness:
             failures = self.failures + 1
             opens = Millis(now + STAYS_OPEN) if failures >= OPENS_AFTER else self.open_until
-            return replace(self, failures=failures, open_until=opens, probing_until=Millis(0))
+            return changed(self, failures=failures, open_until=opens, probing_until=Millis(0))
         if self.failures == 0 or failure in (FailureKind.CANCELLED, FailureKind.CRASHED):
             return self  # what nobody waited for, or broke on our side, proves nothing
         if self.failures >= OPENS_AFTER and now < self.open_until:
             return self
-        closed = replace(self, failures=0, open_until=Millis(0), probing_until=Millis(0))
+        closed = changed(self, failures=0, open_until=Millis(0), probing_until=Millis(0))
         if self.failures >= OPENS_AFTER:
             closed = closed._kept(now, Rung.CAREFUL, Millis(self.open_until + HELD_FOR))
         return closed._timed(now, took) if failure is None else closed
@@ -123,8 +122,8 @@ class Health:
     def _kept(self, now: Millis, rung: Rung, until: Millis) -> "Health":
         """Not above this rung before `until`, nor above the one where it is kept already (hysteresis)."""
         if now >= self.held_until:
-            return replace(self, held=rung, held_until=until)
-        return replace(self, held=max(rung, self.held), held_until=max(until, self.held_until))
+            return changed(self, held=rung, held_until=until)
+        return changed(self, held=max(rung, self.held), held_until=max(until, self.held_until))
 
     def _timed(self, now: Millis, took: Millis) -> "Health":
         """After a good answer: is its p95 beyond three times the usual p95?
@@ -136,16 +135,16 @@ class Health:
         the usual by one step only, or an outage would soon be the usual. What is always fast changes nothing here.
         """
         if self.heard < LEARNS_FROM:
-            return replace(self, heard=self.heard + 1, usual=max(self.usual, took))
+            return changed(self, heard=self.heard + 1, usual=max(self.usual, took))
         step = max(self.usual // USUAL_STEP, 1)
         if took <= SLOW_TIMES * self.usual:
             moved = step * (OFTEN - 1) if took > self.usual else -step
             usual, slow = Millis(max(self.usual + moved, LEAST_USUAL)), max(self.slow - 1, 0)
             if (usual, slow) == (self.usual, self.slow):
                 return self
-            return replace(self, usual=usual, slow=slow)
+            return changed(self, usual=usual, slow=slow)
         slow = min(self.slow + OFTEN - 1, OFTEN)
-        later = replace(self, usual=Millis(self.usual + step), slow=slow)
+        later = changed(self, usual=Millis(self.usual + step), slow=slow)
         return later._kept(now, Rung.CAREFUL, Millis(now + HELD_FOR)) if slow >= OFTEN else later
 
     @property

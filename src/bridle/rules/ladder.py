@@ -38,11 +38,11 @@ def off_until(tool: Tool, health: Health, tenant: Health, now: Millis) -> Millis
 def nearly_used(balances: Mapping[Account, Balance]) -> bool:
     """Whether 95 % of a window of the tenant's is settled or reserved."""
     part, whole = NEARLY_USED
-    return any(
-        (balance.settled + balance.reserved) * whole >= balance.limit * part
-        for account, balance in balances.items()
-        if account.level is Level.TENANT and account.window is not Window.NONE
-    )
+    for account, balance in balances.items():
+        is_near = (balance.settled + balance.reserved) * whole >= balance.limit * part
+        if is_near and account.level is Level.TENANT and account.window is not Window.NONE:
+            return True
+    return False
 
 
 def reusable_for(window: Millis, health: Health, now: Millis) -> int:

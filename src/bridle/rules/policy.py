@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
 
+from bridle.rules.flow_of_information import Endorse, FlowRule, Way, When
 from bridle.rules.names import (
     MODEL_CALLS,
     NANOS_PER_USD,
@@ -23,9 +24,12 @@ from bridle.rules.names import (
     Unit,
     UsdNanos,
 )
+from bridle.rules.provenance import Directory
+from bridle.rules.sinks import as_sinks
 from bridle.rules.tool import ReuseScope, ToolRule
 
 EXPIRES_AFTER = Millis(24 * 3_600_000)  # of a question to a person
+SAFE_FLOW = FlowRule()
 
 
 class Level(StrEnum):
@@ -63,11 +67,6 @@ class Enforcement(StrEnum):
     OBSERVE = "observe"
 
 
-def four_fifths(limit: int) -> int:
-    """The least whole number that is 80 % of a limit: from there on a run is told to finish."""
-    return -(-4 * limit // 5)
-
-
 @dataclass(frozen=True)
 class Limits:
     """The hard limits of one run, or of one node in it. Every field is a whole number greater than 0."""
@@ -92,7 +91,7 @@ class Limits:
             TOOL_CALLS: "max_tool_calls",
             USD_NANO: "max_usd",
         }
-        return tuple((unit, four_fifths(getattr(self, name))) for unit, name in counted.items())
+        return tuple((unit, -(-4 * getattr(self, name) // 5)) for unit, name in counted.items())  # 80 %, rounded up
 
     @cached_property
     def by_name(self) -> "LimitsPatch":
@@ -134,6 +133,9 @@ class Narrowing:
     limits: LimitsPatch = field(default_factory=dict)
     require_approval: bool = False
     max_refusals: int | None = None
+    max_writes: int | None = None
+    tools: Mapping[ToolName, ToolRule] = field(default_factory=dict)  # labels and quotas of single tools
+    flow_rule: FlowRule | None = None
 
 
 NO_NARROWING = Narrowing()
@@ -158,6 +160,10 @@ class Policy:
     enforcement: Enforcement = Enforcement.ENFORCE
     track: tuple[str, ...] = ("tool_calls_per_run", "tokens_per_request", "stop_reason", "latency_p95", "spend_per_run")
     expire_after: Millis = EXPIRES_AFTER  # from the question on; then nobody may answer it any more
+    flow_rule: FlowRule = SAFE_FLOW  # what a run that has read untrusted text may do
+    constants: frozenset[str] = frozenset()  # normal values that sinks may take as `config`
+    directories: Mapping[str, Directory] = field(default_factory=dict)
+    max_writes: int = 1_000_000  # of one run
 
     def allows(self, tool: ToolName) -> bool:
         """Whether the tool is on the list and not on the other one."""
@@ -172,7 +178,13 @@ class Policy:
             limits=self.limits.narrowed(by.limits),
             require_approval=self.require_approval or by.require_approval,
             max_refusals=self.max_refusals if by.max_refusals is None else min(self.max_refusals, by.max_refusals),
+            max_writes=self.max_writes if by.max_writes is None else min(self.max_writes, by.max_writes),
+            tools={**self.tools, **{name: self._rule(name).stricter(rule) for name, rule in by.tools.items()}},
+            flow_rule=self.flow_rule if by.flow_rule is None else self.flow_rule.stricter(by.flow_rule),
         )
+
+    def _rule(self, tool: ToolName) -> ToolRule:
+        return self.tools.get(tool, ToolRule())
 
     def for_run(self, tenant: TenantId, flow: str) -> "Policy":
         """The policy of one run: the house's, narrowed by its tenant, then by its flow."""
@@ -206,6 +218,13 @@ class Policy:
             enforcement=Enforcement(known["enforcement"]),
             track=tuple(known["track"]),
             expire_after=Millis(known.get("expire_after", EXPIRES_AFTER)),
+            flow_rule=_flow_rule(known.get("flow_rule", {})),
+            constants=frozenset(known.get("constants", ())),
+            directories={
+                name: Directory(frozenset(one["values"]), ToolName(one["tool"]))
+                for name, one in known.get("directories", {}).items()
+            },
+            max_writes=known.get("max_writes", 1_000_000),
         )
 
     def canonical(self) -> bytes:
@@ -214,9 +233,11 @@ class Policy:
 
 
 def _narrowing(known: dict[str, object]) -> Narrowing:
-    allow, deny = known["allow"], known["deny"]
+    allow, deny, tools, rule = known["allow"], known["deny"], known.get("tools"), known.get("flow_rule")
     return Narrowing(**{  # type: ignore[arg-type]  # read back as `canonical` wrote it
         **known,
+        "tools": {ToolName(name): _rule(one) for name, one in tools.items()} if isinstance(tools, dict) else {},
+        "flow_rule": _flow_rule(rule) if isinstance(rule, dict) else None,
         "allow": frozenset(allow) if isinstance(allow, list) else None,
         "deny": frozenset(deny) if isinstance(deny, list) else frozenset(),
     })  # fmt: skip
@@ -226,9 +247,15 @@ def _rule(known: dict[str, object]) -> ToolRule:
     kinds: dict[str, Callable[[str], object]] = {
         "effect": Effect, "source": Source, "confidentiality": Confidentiality, "reuse": ReuseScope,
     }  # fmt: skip
+    known = {**known, "sinks": as_sinks(known.get("sinks"))}
     read = {name: kinds[name](value) if name in kinds and isinstance(value, str) else value
             for name, value in known.items()}  # fmt: skip
     return ToolRule(**read)  # type: ignore[arg-type]  # read back as `canonical` wrote it
+
+
+def _flow_rule(known: Mapping[str, str]) -> FlowRule:
+    kinds: dict[str, type[StrEnum]] = {"when": When, "endorse": Endorse}
+    return FlowRule(**{name: kinds.get(name, Way)(value) for name, value in known.items()})  # type: ignore[arg-type]  # read back as `canonical` wrote it
 
 
 def _plain(value: object) -> object:

@@ -6,7 +6,9 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from bridle.rules.data import data
+from msgspec.json import Encoder
+
+from bridle.rules.data import changed, data
 from bridle.rules.names import Digest
 
 OVERHEAD_OF_MESSAGE = 64  # bytes: what a provider may wrap around one message, in tokens at their dearest
@@ -14,6 +16,8 @@ FINALISE_CONTEXT = 8_000  # tokens of the last request of a run; older observati
 FINALISE_OUTPUT = 512  # tokens of the last reply
 BYTES_PER_TOKEN = 3  # only to judge whether a prompt fits a window; money is reserved at one byte a token
 LEFT_OUT = "[left out to make room; call the tool again if this is needed]"
+
+_encode = Encoder().encode  # texts as bytes that no other texts make; only ever hashed
 
 
 class Role(StrEnum):
@@ -102,9 +106,7 @@ class ModelRequest:
 
     def marked(self, attempt: int, key: str) -> "ModelRequest":
         """The same request as one attempt of a call."""
-        return ModelRequest(
-            self.model, self.messages, self.offers, self.max_output, self.pinned, self.size, self.digest, attempt, key
-        )
+        return changed(self, attempt=attempt, key=key)
 
 
 @data
@@ -139,13 +141,11 @@ class Prompt:
         """This conversation and one more message. Only the pinned segment speaks as the system."""
         assert message.role is not Role.SYSTEM, "a system message below the pinned segment would speak for the policy"
         messages, size = (*self.messages, message), self.size + message.size
-        return Prompt(self.pinned, messages, self.note, size, _chained(self.digest, message))
+        return changed(self, messages=messages, size=size, digest=_chained(self.digest, message))
 
     def with_note(self, note: str) -> "Prompt":
         """This conversation with another pinned note."""
-        if note == self.note:
-            return self
-        return Prompt(self.pinned, self.messages, note, self.size, self.digest)
+        return changed(self, note=note)
 
     @property
     def _system(self) -> Message:
@@ -172,7 +172,7 @@ class Prompt:
         """The request as it will be sent."""
         system = self._system
         shown = tuple(offers)
-        head = _framed((model, system.text, str(max_output), _digest_of(shown)))
+        head = _encode((model, system.text, max_output, _digest_of(shown)))
         size = self.size + system.size + _size_of(shown)
         digest = Digest(hashlib.blake2b(self.digest + head, digest_size=16).hexdigest())
         return ModelRequest(model, (system, *self.messages), shown, max_output, self.pinned, size, digest)
@@ -207,21 +207,12 @@ def _size_in_bytes(text: str) -> int:
 
 
 def _chained(before: bytes, message: Message) -> bytes:
-    parts: list[str] = [message.role, message.answers, message.text]
-    for use in message.uses:
-        parts += (use.name, use.arguments)
-    return hashlib.blake2b(before + _framed(parts), digest_size=32).digest()
-
-
-def _framed(parts: Sequence[str]) -> bytes:
-    """Texts as bytes that no other texts make: their lengths stand in front."""
-    return f"{','.join(map(str, map(len, parts)))}:{''.join(parts)}".encode()
+    return hashlib.blake2b(before + _encode(message), digest_size=32).digest()
 
 
 @lru_cache(maxsize=1_024)
 def _digest_of(offers: tuple[ToolOffer, ...]) -> str:
-    parts = [part for offer in offers for part in (offer.name, offer.description, offer.parameters)]
-    return hashlib.sha256(_framed(parts)).hexdigest()
+    return hashlib.sha256(_encode(offers)).hexdigest()
 
 
 def _rebuilt(prompt: Prompt, messages: Sequence[Message]) -> Prompt:

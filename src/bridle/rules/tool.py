@@ -1,12 +1,14 @@
 """What is known of a tool before it is called: its effect, its labels, and the bounds of one call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
 
 from bridle.rules.names import Confidentiality, Digest, Effect, Millis, Source, ToolName, UsdNanos
+from bridle.rules.sinks import Place, Sink, Sinks, stricter
 
 N = TypeVar("N", bound=int)
+E = TypeVar("E", bound=StrEnum)
 
 
 class ReuseScope(StrEnum):
@@ -51,6 +53,9 @@ class Tool:
     key: str = ""  # of a write: the template of its business key, with {argument} blanks
     lands_within: Millis = Millis(30_000)  # a write that was not seen by then will not take effect any more
     key_ttl: Millis = Millis(86_400_000)  # how long the far end remembers a key
+    destructive: bool = False  # what it takes away does not come back
+    sinks: Sinks | None = None  # its controlling arguments; empty: its author says that it has none; None: nobody said
+    max_writes: int = 1_000_000  # of a write: how many of one run take effect at most
 
     @property
     def depends_on(self) -> str:
@@ -76,6 +81,22 @@ class ToolRule:
     args: str = ""  # a JSON Schema that every call's arguments must satisfy, as canonical JSON
     output: str = ""  # a JSON Schema that every output must satisfy, as canonical JSON
     approval: str = ""  # a JSON Schema: arguments that satisfy it wait for a person, as canonical JSON
+    destructive: bool | None = None
+    sinks: Sinks | None = None
+    max_writes: int | None = None
+
+    def stricter(self, other: "ToolRule") -> "ToolRule":
+        """This rule with the labels and quotas of another one, where they admit less."""
+        return replace(
+            self,
+            effect=_strictest(self.effect, other.effect, _EFFECTS),
+            source=_strictest(self.source, other.source, (Source.TRUSTED, Source.UNTRUSTED)),
+            confidentiality=_strictest(self.confidentiality, other.confidentiality, tuple(Confidentiality)),
+            destructive=self.destructive or other.destructive,
+            sinks=stricter(self.sinks, other.sinks),
+            max_calls=_least_said(self.max_calls, other.max_calls),
+            max_writes=_least_said(self.max_writes, other.max_writes),
+        )
 
 
 _EFFECTS = (Effect.READ, Effect.EGRESS, Effect.WRITE)
@@ -90,6 +111,7 @@ def _reuse_window(reuse: ReuseScope | Millis) -> int:
 
 def narrowed(tool: Tool, rule: ToolRule) -> Tool:
     """The tool under a rule of the policy: each label as strict, each bound as small, as the stricter of the two."""
+    destructive = tool.destructive or bool(rule.destructive)
     return Tool(
         name=tool.name,
         description=tool.description,
@@ -113,7 +135,29 @@ def narrowed(tool: Tool, rule: ToolRule) -> Tool:
         key=tool.key,
         lands_within=tool.lands_within,
         key_ttl=tool.key_ttl,
+        destructive=destructive,
+        sinks=_without_ids(stricter(tool.sinks, rule.sinks)) if destructive else stricter(tool.sinks, rule.sinks),
+        max_writes=_least(tool.max_writes, rule.max_writes),
     )
+
+
+def _without_ids(sinks: Sinks | None) -> Sinks | None:
+    """What is gone does not come back, so that an id which a tool returned is not enough."""
+    if sinks is None:
+        return None
+    return tuple(
+        Sink(sink.argument, tuple(place for place in sink.places if place != Place.IDS), sink.hosts, sink.most)
+        for sink in sinks
+    )
+
+
+def _strictest(mine: E | None, theirs: E | None, order: tuple[E, ...]) -> E | None:
+    said = [one for one in (mine, theirs) if one is not None]
+    return max(said, key=order.index, default=None)
+
+
+def _least_said(mine: int | None, theirs: int | None) -> int | None:
+    return min((one for one in (mine, theirs) if one is not None), default=None)
 
 
 def _least(declared: N, ruled: N | None) -> N:

@@ -10,8 +10,9 @@ from bridle.gateway.schemas import Schema
 from bridle.gateway.world import World
 from bridle.rules import strict_json
 from bridle.rules.approval import Answer, Asked, widened
-from bridle.rules.events import ApprovalDecided
+from bridle.rules.events import ApprovalAsked, ApprovalDecided
 from bridle.rules.failure import BridleError
+from bridle.rules.flow_of_information import Unproven, because
 from bridle.rules.names import CallId, Digest, Millis, RunId
 from bridle.rules.run import RunState
 from bridle.rules.strict_json import BadJson, Json
@@ -40,6 +41,7 @@ class Question:
     by: str  # who asked for the run
     asked_at: Millis
     until: Millis
+    why: tuple[str, ...] = ()  # where the arguments came from that nobody vouches for
 
 
 class Approvals:
@@ -134,8 +136,14 @@ class Approvals:
             tenant=state.tenant,
             by=state.by,
             asked_at=asked.asked_at,
+            why=tuple(because(_unproven(self._store, state.run, asked.call), arguments)),
             until=clocks.until_when(state, asked, clocks.turns_of(self._store.switches), self._world.now()),
         )
+
+
+def _unproven(store: Store, run: RunId, call: CallId) -> tuple[Unproven, ...]:
+    events = (entry.event for entry in store.journal(run))
+    return next((one.unproven for one in events if isinstance(one, ApprovalAsked) and one.call == call), ())
 
 
 def _named(approval: str) -> tuple[RunId, CallId]:

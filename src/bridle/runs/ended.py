@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bridle.rules.stop import StopNote
+from bridle.runs.result import RunResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,3 +12,4 @@ class Ended:
 
     note: StopNote
     said: object = None
+    result: RunResult | None = None  # once it is written down

@@ -13,7 +13,6 @@ from bridle.gateway.live import Live
 from bridle.gateway.settlement import Settlement, settle
 from bridle.gateway.world import World
 from bridle.rules import strict_json
-from bridle.rules.checks import may_enter
 from bridle.rules.events import (
     CallVoided,
     RunHalted,
@@ -33,13 +32,15 @@ from bridle.rules.names import (
 )
 from bridle.rules.policy import LimitsPatch, Narrowing, Policy
 from bridle.rules.run import Phase, RunState, ending
+from bridle.rules.running_out import may_enter
 from bridle.rules.stop import Retry, Status, StopNote, StopReason
 from bridle.rules.strict_json import BadJson
 from bridle.rules.switch import against_run
 from bridle.runs.descendants import closed_into, end_children, lost
 from bridle.runs.memory import remember
+from bridle.runs.result import RunResult, result_of
 from bridle.runs.signals import NotStarted
-from bridle.store.base import Fenced, RunKey, Store, Transaction
+from bridle.store.base import Fenced, Recorded, RunKey, Store, Transaction
 from bridle.store.chain import keyed
 
 MAX_ANSWER = 10_000_000  # bytes
@@ -206,17 +207,18 @@ async def enter(store: Store, world: World, live: Live, entry: StepEntry) -> Non
     live.enter(node_policy(live.policy, live.name, entry.step))
 
 
-async def close_run(store: Store, world: World, live: Live, wanted: StopNote, said: object) -> bytes:
-    """End a run, once: settle what is pending, close what is open, write the terminal event; returns the head."""
+async def close_run(store: Store, world: World, live: Live, wanted: StopNote, said: object) -> RunResult:
+    """End a run, once: settle what is pending, close what is open, write the terminal event. Returns its result."""
     live.is_closing = True
     words, wanted = _last_words(said, wanted)
     pending, party, now = tuple(live.pending), live.party, world.now()
 
-    def closed(tx: Transaction) -> tuple[RunState, bytes]:
+    def closed(tx: Transaction) -> tuple[Recorded, bool]:
         for settlement in pending:
             settle(tx, party, settlement)
         state = tx.state(live.run)
-        if state.phase is not Phase.STOPPED:
+        ends = state.phase is not Phase.STOPPED
+        if ends:
             for call in tuple(state.open_calls):
                 never_sent = Settlement(CallVoided(now, call), state.open_calls[call].tool, concurrency=1)
                 settle(tx, party, never_sent if call in live.unsent else lost(state, call, now))
@@ -229,11 +231,12 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
             if words:
                 tx.keep(live.run, "answer", words)
             closed_into(tx, state, now)
-        return state, tx.recorded(live.run).head
+        return tx.recorded(live.run), ends
 
-    live.state, head = await store.transact(closed)
+    recorded, ends = await store.transact(closed)
+    live.state = recorded.state
     _settled(live, pending)
-    return head
+    return result_of(recorded, words if ends else store.payload(live.run, "answer"))
 
 
 async def suspend(store: Store, world: World, live: Live) -> None:

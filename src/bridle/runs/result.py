@@ -31,6 +31,7 @@ class RunResult:
     until: Millis | None = None
     missing: tuple[ToolName, ...] = ()
     is_erased: bool = False  # its answer was erased, with everything else it kept
+    is_tainted: bool = False  # it has read something untrusted: its answer may say what somebody else wanted said
 
     @property
     def tool_calls(self) -> int:
@@ -48,6 +49,8 @@ class RunResult:
             self.answer if self.status is Status.OK else self.partial
         )
         found["missing"] = list(self.missing)
+        if self.is_tainted:
+            found["tainted"] = True
         if self.approval is not None:
             found |= {"approval": self.approval, "until": self.until}
         if self.is_erased:
@@ -73,6 +76,7 @@ def result_of(recorded: Recorded, said: bytes | None) -> RunResult:
         until=waiting.until if waiting is not None else None,
         missing=state.missing,
         is_erased=recorded.is_erased,
+        is_tainted=state.is_tainted,
     )
 
 

@@ -11,12 +11,12 @@ from bridle.gateway.live import Live
 from bridle.gateway.outcome import Observation, Outcome, Refusal, Replied, Waiting
 from bridle.gateway.proposal import ModelWish, ToolWish
 from bridle.rules.call import Purpose
-from bridle.rules.checks import wraps_up
 from bridle.rules.failure import BridleError
-from bridle.rules.names import Millis, RunId, ToolName, UsdNanos
+from bridle.rules.names import CallId, Millis, RunId, ToolName, UsdNanos
 from bridle.rules.policy import Limits
 from bridle.rules.prompt import ModelReply, ModelRequest, Role, ToolOffer, Usage
 from bridle.rules.run import Phase
+from bridle.rules.running_out import wraps_up
 from bridle.rules.stop import StopNote
 from bridle.runs.clamp import clamped
 from bridle.runs.desk import Desk, Seat
@@ -158,7 +158,8 @@ class Run:
         (outcome,) = await self._gateway.call(
             live, [ModelWish(sent, work, ceiling, cost, purpose, is_foreign=perform is not None or not seat.is_ours)]
         )
-        assert not isinstance(outcome, Waiting), "nobody is asked about a model"
+        if isinstance(outcome, Waiting):  # nobody is asked about a model: another branch of its step waits
+            raise Held(self.id, outcome.call, outcome.until)
         live.asked = len(outcome.reply.uses) if isinstance(outcome, Replied) else 0
         return outcome
 
@@ -180,11 +181,9 @@ class Run:
         for outcome in outcomes:
             if not isinstance(outcome, Waiting):
                 told.append(outcome)
-            elif self._live.state.phase is Phase.OPEN:
+            elif (note := self._live.state.stop or self._live.state.halt) is None:
                 raise Held(self.id, outcome.call, outcome.until)
             else:  # the run is halted meanwhile, and asks nobody any more
-                note = self._live.state.halt
-                assert note is not None
                 told.append(Refusal(outcome.tool, note.reason, note.detail, halts=True))
         return told
 
@@ -246,7 +245,8 @@ class Run:
         state = self._live.state
         if state.phase is not Phase.OPEN:
             note = state.stop or state.halt
-            assert note is not None
+            if note is None:  # another branch of its step waits
+                raise Held(self.id, CallId(""), state.suspended_at)
             raise Stop(note, self._partial)
 
 

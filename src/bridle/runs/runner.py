@@ -12,12 +12,12 @@ from bridle.gateway.gateway import Gateway
 from bridle.gateway.leftovers import resolve_leftovers
 from bridle.gateway.live import Live
 from bridle.gateway.together import first_of
-from bridle.rules.checks import out_of_time
 from bridle.rules.events import CallInDoubt
 from bridle.rules.failure import BridleError, ControlUnavailable
 from bridle.rules.names import Amounts
 from bridle.rules.policy import LimitsPatch, Policy
 from bridle.rules.run import Phase
+from bridle.rules.running_out import out_of_time
 from bridle.rules.stop import StopNote, StopReason
 from bridle.runs import state as states
 from bridle.runs.desk import Desk
@@ -99,13 +99,13 @@ class Runner:
             await self._look_after(live)
         await self._bring_home(live)
         try:
-            await close_run(self._gateway.store, self._gateway.world, live, ended.note, ended.said)
+            result = await close_run(self._gateway.store, self._gateway.world, live, ended.note, ended.said)
         except Exception as error:  # whatever it was, the caller is told how his run ended
             log.exception("close_failed %s", live.run)
             return Ended(StopNote(StopReason.CONTROL_UNAVAILABLE, {"error": str(error)}), ended.said)
         note = live.state.stop
         assert note is not None
-        return Ended(note, ended.said)
+        return Ended(note, ended.said, result)
 
     async def _advance(self, run: Run, live: Live, flow: Flow, state: object) -> Ended:
         step, visits = flow.steps[live.state.step or flow.start], dict[str, int]()

@@ -15,6 +15,7 @@ from bridle.rules.budget import Account
 from bridle.rules.call import CallKind
 from bridle.rules.effect import Intent, IntentStatus
 from bridle.rules.failure import BridleError
+from bridle.rules.flow_of_information import Unproven
 from bridle.rules.health import Health, Rung
 from bridle.rules.names import CallId, Digest, Effect, Millis, RunId, TenantId, ToolName, Unit
 from bridle.rules.policy import KillLevel, Level, Window
@@ -45,14 +46,16 @@ def _enums(kind: type) -> tuple[tuple[int, type[Enum]], ...]:
     return tuple(found)
 
 
-_STARTS = {kind: f'["{kind.__name__}",'.encode() for kind in CLASSES.values()}
 _ENUMS = {kind: _enums(kind) for kind in CLASSES.values()}
 _ALSO = {kind: place for kind in CLASSES.values() for place, item in enumerate(fields(kind)) if item.name == "also"}
+_UNPROVEN = {
+    kind: place for kind in CLASSES.values() for place, item in enumerate(fields(kind)) if item.name == "unproven"
+}
 
 
 def encode(event: events.Event) -> bytes:
     """One event as a JSON array: the name of its class, then its fields in their order. New fields come last."""
-    return _STARTS[type(event)] + _encode(event)[1:]
+    return _encode(event)
 
 
 def decode(body: bytes) -> events.Event:
@@ -67,6 +70,9 @@ def decode(body: bytes) -> events.Event:
                 values[place] = enum(values[place])
         if kind in _ALSO and _ALSO[kind] < len(values):
             values[_ALSO[kind]] = tuple(values[_ALSO[kind]])
+        if kind in _UNPROVEN and _UNPROVEN[kind] < len(values):
+            rows = values[_UNPROVEN[kind]]
+            values[_UNPROVEN[kind]] = tuple(Unproven(name, tuple(places), *seen) for name, places, *seen in rows)
         return kind(*values)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadRow(f"this is no event of bridle: {body[:80]!r} ({type(error).__name__}: {error})") from error

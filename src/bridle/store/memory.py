@@ -1,6 +1,7 @@
 """The contract in plain dictionaries: what `:memory:` is, and what the stores on disk are compared with."""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -48,7 +49,7 @@ class SwitchesInMemory(SwitchBook):
 
     def now(self) -> tuple[Switch, ...]:
         """Every switch that is on."""
-        return self.in_force(self._db) if self._db is not None else self.files()
+        return (*self.files(), *self.turned(self._db)) if self._db is not None else self.files()
 
     def generation(self) -> int:
         """The number of the newest change."""
@@ -77,7 +78,7 @@ class MemoryStore:
         self._is_closed = False
         self._runs: dict[RunId, Stored] = {}
         self._open: dict[RunId, None] = {}
-        self._lines: dict[RunId, list[Line]] = {}
+        self._lines: defaultdict[RunId, list[Line]] = defaultdict(list)
         self._keys: dict[tuple[TenantId, str], RunId] = {}
         self._fingerprints: dict[tuple[TenantId, Digest], RunId] = {}
         self._accounts: dict[Account, Balance] = {}
@@ -101,7 +102,7 @@ class MemoryStore:
                 self._open.pop(run, None)
                 work.notes.append(ending(stored))
         for line in work.lines:
-            self._lines.setdefault(line[0], []).append(line)
+            self._lines[line[0]].append(line)
         self._accounts.update(work.accounts)
         self._healths.update(work.healths)
         for digest, (canonical, at) in work.policies.items():

@@ -53,7 +53,7 @@ class SqliteStore:
         self._accounts: dict[Account, Balance] = {}
         self._healths: dict[tuple[TenantId, str], Health] = {}
         self._policies: set[Digest] = set()
-        self._in_force: tuple[Switch, ...] | None = None  # of the transaction that is going on
+        self._turned: tuple[Switch, ...] | None = None  # the switches that are on
         self.switches = SwitchBook(path, self._looking, lambda: writing(path), self._roll.living)
         self._lock = None if read_only else lock_beside(path)
         try:
@@ -107,7 +107,6 @@ class SqliteStore:
     def _commit_alone(self, batch: list[Job[Transaction]]) -> "Work | Batch | None":
         """A job that fails leaves nothing behind and takes nobody with it. Returns what was done."""
         self._write.execute("BEGIN IMMEDIATE")
-        self._in_force = None  # read again, in this transaction: the database puts a switch before it or after it
         try:
             self._look_again()
             done = self._alone(batch[0]) if len(batch) == 1 else self._in_company(batch)
@@ -125,13 +124,17 @@ class SqliteStore:
         return done
 
     def _look_again(self) -> None:
-        """Forget what is cached when another process has committed since."""
+        """Forget what is cached when another connection has committed since, as does each that turns a switch.
+
+        Asked inside the transaction: so the database puts a switch before it or after it.
+        """
         (version,) = self._write.execute("PRAGMA data_version").fetchone()
         if version != self._data_version:
             self._data_version = version
             self._runs.clear()
             self._accounts.clear()
             self._healths.clear()
+            self._turned = None
 
     def _alone(self, job: Job[Transaction]) -> "Work | None":
         """The only job of a transaction needs no savepoint; None when it failed."""
@@ -236,10 +239,10 @@ class SqliteStore:
         return cached
 
     def load_switches(self) -> tuple[Switch, ...]:
-        """Every kill switch that is on, read once in every transaction."""
-        if self._in_force is None:
-            self._in_force = self.switches.in_force(self._write)
-        return self._in_force
+        """Every kill switch that is on; the KILL files are looked at each time."""
+        if self._turned is None:
+            self._turned = self.switches.turned(self._write)
+        return (*self.switches.files(), *self._turned)
 
     def load_intent(self, tenant: TenantId, tool: ToolName, key: str) -> Intent | None:
         """The write under a key."""

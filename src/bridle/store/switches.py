@@ -98,17 +98,11 @@ class SwitchBook:
         self._looking = looking
         self._writing = writing
         self._living = living
-        self._rows: list[Row] = []
-        self._known: tuple[Switch, ...] = ()
 
-    def in_force(self, db: sqlite3.Connection) -> tuple[Switch, ...]:
-        """Every switch that is on, the KILL files included, as the transaction of `db` sees it. Raises BadRow."""
-        rows: list[Row] = db.execute(_SELECT).fetchall()
-        files = switch_of(self._kill_files)
-        if rows != self._rows:
-            self._known = tuple([_switch(row) for row in rows])
-            self._rows = rows
-        return (*files, *self._known) if files else self._known
+    @staticmethod
+    def turned(db: sqlite3.Connection) -> tuple[Switch, ...]:
+        """Every switch that was turned on, as the transaction of `db` sees it. Raises BadRow."""
+        return tuple([_switch(row) for row in db.execute(_SELECT).fetchall()])
 
     def files(self) -> tuple[Switch, ...]:
         """What the KILL files of this machine say."""
@@ -117,8 +111,7 @@ class SwitchBook:
     def now(self) -> tuple[Switch, ...]:
         """The same for who looks: old news the moment it is told."""
         with self._looking() as db:
-            rows: list[Row] = db.execute(_SELECT).fetchall()
-        return (*switch_of(self._kill_files), *(_switch(row) for row in rows))
+            return (*self.files(), *self.turned(db))
 
     def generation(self) -> int:
         """The number of the newest change; 0 before the first one."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from bridle.rules.budget import Account, Balance
-from bridle.rules.data import data
+from bridle.rules.data import changed, data
 from bridle.rules.effect import Intent
 from bridle.rules.events import Event, RunResumed, RunStarted
 from bridle.rules.fold import apply, fold
@@ -111,7 +111,7 @@ class Work:
             body = codec.encode(event)
             head = chain.link(head, body)
             self.lines.append((run, state.seq, body, head, None, None))
-        self.runs[run] = Stored(stored.no, state, head, stored.salt, stored.worker, stored.key, stored.is_taken)
+        self.runs[run] = changed(stored, state=state, head=head)
         return state
 
     def take_over(self, run: RunId, at: Millis, *, drives: bool = True) -> RunState:
@@ -133,8 +133,7 @@ class Work:
         self._give(run, "")
 
     def _give(self, run: RunId, worker: str) -> None:
-        known = self._stored(run)
-        self.runs[run] = Stored(known.no, known.state, known.head, known.salt, worker, known.key, is_taken=True)
+        self.runs[run] = changed(self._stored(run), worker=worker, is_taken=True)
 
     def keep(self, run: RunId, name: str, body: bytes) -> None:
         """Keep a payload beside the event that was appended last. Raises LookupError when there is no place for it.
@@ -148,7 +147,7 @@ class Work:
         _, seq, line, hash_, other, _ = self.lines[-1]
         if other is not None:
             raise LookupError(f"{name} has no place beside event {seq} of {run}, which keeps {other}")
-        if self._stored(run).salt:
+        if self.runs[run].salt:
             self.lines[-1] = (run, seq, line, hash_, name, body)
 
     def find(self, tenant: TenantId, key: RunKey) -> RunState | None:
