@@ -28,7 +28,12 @@ def options(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, metavar="N", help="the first N user tasks of a suite")
     parser.add_argument("--attacks", type=int, metavar="N", help="the first N attacks of a suite")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page here; wants every rule")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every count, and each call that was missed")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write every count, and every call of the attackers and every question",
+    )
     return parser.parse_args(given)
 
 
@@ -52,8 +57,6 @@ async def main() -> None:
             tasks, attacks = suite.tasks[: asked.tasks], suite.attacks[: asked.attacks]
             rows.append(await tally(suite, SUITES[name], rule, tasks, attacks))
             print(f"ifc          {name}, {rule.name}, {time.perf_counter() - start:.0f} s", file=sys.stderr)
-    for row in rows:
-        print("\n".join(row.missed))
     if asked.json:
         asked.json.write_text(json.dumps({**where, "rows": [asdict(row) for row in rows], **asdict(took)}, indent=1))
     if not asked.rule:
