@@ -11,8 +11,9 @@ from bench.ifc.worst_case import Approver
 
 Z = 1.96  # of a 95 % interval
 HEADS = (
-    "rule", "attack calls executed, ideal approver", "rubber stamp", "attacks with one executed", "destinations outside",
-    "benign utility", "utility under attack", "tasks unattended", "approvals a task", "under attack", "rubber stamp",
+    "rule", "attack calls executed, ideal approver", "rubber stamp", "attacks with one executed",
+    "destinations outside", "benign utility", "utility under attack", "tasks unattended",
+    "approvals a task", "under attack", "rubber stamp",
 )  # fmt: skip
 NODE, WHOLE = "provenance + allowlist", "+ directories and amount cap"
 PAGE = """# What the rule on the flow of information stops
