@@ -22,7 +22,7 @@ LARGE = 1_000_000  # characters
 ROUNDS, EXPLAINED, WORDS = 5, 40, 20_000
 RULE = FlowRule()
 SEED = 1927
-PRESENT, ABSENT = "stands there", "does not"
+PRESENT, ABSENT = "present", "absent"
 Row = tuple[str, str, str, str]
 
 
@@ -124,16 +124,16 @@ def values(known: Provenance, rounds: int = 100) -> dict[str, list[str]]:
     assert isinstance(rows, list)
     words = prose.split(" ")
     one, some = "an address, an id or a number", "two to five words"
-    found: dict[str, list[str]] = {f"{kind} that {how}": [] for kind in (one, some) for how in (PRESENT, ABSENT)}
+    found: dict[str, list[str]] = {f"{kind}, {how}": [] for kind in (one, some) for how in (PRESENT, ABSENT)}
     for _ in range(rounds):
         row = chance.choice(rows)
         assert isinstance(row, dict)
-        found[f"{one} that {PRESENT}"] += [str(row["email"]), str(row["id"]), str(row["amount"])]
-        found[f"{one} that {ABSENT}"] += [f"x{row['email']}", f"{row['id']}9", f"{chance.randrange(10**7)}.07"]
+        found[f"{one}, {PRESENT}"] += [str(row["email"]), str(row["id"]), str(row["amount"])]
+        found[f"{one}, {ABSENT}"] += [f"x{row['email']}", f"{row['id']}9", f"{chance.randrange(10**7)}.07"]
         at, length = chance.randrange(len(words) - 5), chance.randrange(2, 6)
-        found[f"{some} that {PRESENT}"].append(" ".join(words[at : at + length]).strip(".,"))
+        found[f"{some}, {PRESENT}"].append(" ".join(words[at : at + length]).strip(".,"))
         mixed = " ".join(chance.sample(words, length)).strip(".,")
-        found[f"{some} that {ABSENT}"] += [mixed] if mixed not in prose else []
+        found[f"{some}, {ABSENT}"] += [mixed] if mixed not in prose else []
     return found
 
 
