@@ -26,7 +26,7 @@ from bridle.gateway.outcome import Observation, Refusal
 from bridle.gateway.proposal import ToolWish
 from bridle.gateway.world import World as OutsideWorld
 from bridle.rules.failure import BridleError, ControlUnavailable
-from bridle.rules.flow_of_information import FlowRule, When
+from bridle.rules.flow_of_information import FlowRule, Way, When
 from bridle.rules.names import NANOS_PER_USD, USD_NANO, Millis, RunId, TenantId, ToolName, UsdNanos, usd
 from bridle.rules.policy import Cap, Level, Limits, ModelPrice, Narrowing, Policy, Window
 from bridle.rules.prompt import Message, ModelReply, ModelRequest, Prompt, Role
@@ -58,6 +58,7 @@ TURNS = 8  # of the foreign loop
 MOST = 1_000_000  # bytes of an output
 SEATS = {"web.read": 4}  # calls in flight; of every other tool as many as nobody asks for
 NO_WRITES = frozenset(ToolName(tool) for tool in WRITES)
+GUARDED = FlowRule(writes_else=Way.DENY, writes_without_sinks=Way.DENY)
 WAITS = ToolRule(approval=f'{{"properties":{{"amount":{{"minimum":{SEEN_FROM}}}}}}}')
 
 
@@ -77,10 +78,10 @@ POLICY = Policy(
     tools={ToolName("refund.create"): WAITS},
     models={model: ModelPrice(PRICE_IN, PRICE_OUT, max_output=1_024) for model in PRICED},
     tenants={TenantId(HOSTILE): Narrowing(limits={"max_tool_calls": 12})},
-    flows={"guest": Narrowing(deny=NO_WRITES)},
+    flows={"guest": Narrowing(flow_rule=GUARDED)},
     nodes={"ask": Narrowing(deny=NO_WRITES)},
     require_approval=False,
-    flow_rule=FlowRule(when=When.NEVER),  # who may write here is said by node
+    flow_rule=FlowRule(when=When.NEVER),  # who may write is said by node; a guest has none
     max_refusals=5,
 )
 
@@ -346,7 +347,7 @@ def furnished(store: str, world: OutsideWorld, runs: int = RUNS_OF_A_HOUSE) -> B
     declared("kb.read", _read, effect="read", source="trusted")
     declared("web.read", _look, effect="read", cost="$0.002", concurrency=SEATS["web.read"])
     declared("job.poll", _poll, effect="read", reuse="never")
-    declared("mail.send", _send, effect="write")
+    declared("mail.send", _send, effect="write", sinks={"to": ["user"]})
     declared("refund.create", _refund, effect="write", summary="Refund {amount} for task {task}")
     declared("charge.card", _charge, effect="write", idempotency="key", key="charge:{task}", probe=_is_charged)
     declared("book.seat", _book, effect="write", key="seat:{task}", probe=_is_booked, lands_within=2)

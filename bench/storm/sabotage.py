@@ -258,6 +258,9 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType({
     "verify_looks_at_nothing": Sabotage("P6", "the walk along a chain finds no break", (
         (chain, "verify", lambda run, entries, head: None),
     )),
+    "text_may_act": Sabotage("P10", "nobody asks where the values of a write came from", (
+        (admission, "decide", _without(checks.flow_of_information)),
+    )),
     "outputs_get_mixed_up": Sabotage("P7", "a call is given the output of the one before it, whoever's it was", (
         (attempt, "judge", _mixes_up_outputs),
     )),

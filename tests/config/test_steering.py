@@ -26,6 +26,7 @@ tenants:
   acme:
     tools: {allow: [pay], pay: {source: untrusted, sinks: {to: ["dir:payees"]}, max_writes: 1}}
     writes: {max_per_run: 1}
+    answer: {schema: {maxLength: 9}}
     flow: {writes: {else: deny}}
 directories:
   payees: {values: ["DE89 3704", Ann]}
@@ -37,6 +38,7 @@ flow:
   private_and_untrusted: {egress: approve}
   endorse: never
   config: [Ops@acme.example]
+answer: {schema: {type: string}}
 """
 PAY = ToolName("pay")
 
@@ -67,6 +69,7 @@ def test_everything_that_can_be_said_is_read() -> None:
     }  # fmt: skip
     assert policy.constants == {"ops@acme.example"}
     assert (policy.require_approval, policy.max_writes) == (False, 3)
+    assert policy.answers == ('{"type":"string"}',)
     assert Policy.parse(policy.canonical()) == policy
 
 
@@ -78,6 +81,7 @@ def test_a_tenant_has_stricter_labels_of_its_own() -> None:
     assert sinks is not None
     assert sinks[0] == Sink("to", ("dir:payees",))
     assert (acme.tools[PAY].max_writes, acme.max_writes) == (1, 1)
+    assert acme.answers == ('{"type":"string"}', '{"maxLength":9}')
     assert acme.flow_rule == policy.flow_rule, "what a tenant leaves out loosens nothing"
 
 
@@ -110,6 +114,7 @@ def test_what_is_in_force_can_be_read_again() -> None:
         ("tenants: {t: {tools: {x: {timeout: 3}}}}", "tenants.t.tools.x.timeout is not a label of a tool"),
         ('tenants: {t: {tools: {x: {sinks: {to: ["dir:a"]}}}}}', "names the directory a"),
         ("nodes: {t: {flow: {}}}", "nodes.t.flow is not"),
+        ("answer: {schema: {tpye: string}}", "answer.schema.tpye"),
         ("directories: {a: {}}", "directories.a says nothing"),
         ("directories: {a: {values: [x], tool: y}}", "says values and tool"),
         ("directories: {a: {file: contacts.txt}}", "has no folder to look in"),

@@ -11,11 +11,9 @@ from bridle.bridle import Bridle
 from bridle.rules.events import ApprovalAsked, CallSettled
 from bridle.rules.flow_of_information import FlowRule, Way, When
 from bridle.rules.names import Source, ToolName
-from bridle.rules.policy import Enforcement, Limits, Narrowing, Policy
+from bridle.rules.policy import Enforcement, Limits, Policy
 from bridle.rules.provenance import Directory
-from bridle.rules.sinks import Sink
 from bridle.rules.stop import Status, StopReason
-from bridle.rules.tool import ToolRule
 from bridle.runs.run import Run
 from bridle.runs.signals import Denied, Held
 from bridle.testing.virtual_time import VirtualLoop, run_virtual, virtual_world
@@ -359,17 +357,6 @@ def test_the_policy_says_what_becomes_of_it(rule: FlowRule, ends: str) -> None:
             assert bool(asks) is (ends == "asked")
 
     run_virtual(told)
-
-
-def test_a_tenant_may_only_be_stricter() -> None:
-    unsaid = Narrowing(tools={ToolName("mail"): ToolRule()})
-    loose = replace(unsaid, flow_rule=FlowRule(When.NEVER, *(Way.ALLOW,) * 7))
-    assert POLICY.narrow(loose) == POLICY.narrow(unsaid)
-    stern = POLICY.narrow(Narrowing(flow_rule=FlowRule(writes_else=Way.DENY), max_writes=1))
-    assert stern.flow_rule == FlowRule(writes_else=Way.DENY)
-    assert stern.narrow(loose) == stern.narrow(unsaid)
-    rule = ToolRule(source=Source.UNTRUSTED, sinks=(Sink("to", ("user",)),), destructive=True)
-    assert POLICY.narrow(Narrowing(tools={ToolName("mail"): rule})).narrow(unsaid).tools[ToolName("mail")] == rule
 
 
 def test_writes_of_one_run_are_counted_by_what_took_effect() -> None:

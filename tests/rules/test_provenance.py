@@ -13,7 +13,7 @@ from bridle.rules.provenance import Provenance, Result
 from bridle.rules.readings import clocks, days, moment, numbers
 from bridle.rules.sinks import Sink, read_sinks, stricter
 from bridle.rules.strict_json import Json
-from bridle.rules.text_index import TextIndex, is_plain, normal
+from bridle.rules.text_index import MOST_TEXT, TextIndex, is_plain, normal
 
 TASK = """Please send 50.00 dollars to Ann Smith (ann@acme.example), and read https://docs.acme.example/a?b=1.
 Her account is DE89 3704 0044; see also status.acme.example. Meet on May 15th 2026 at 2 pm. Delete file with id '13'."""
@@ -232,8 +232,7 @@ def test_verbatim_is_what_stood_in_a_result_whoever_wrote_it() -> None:
 
 def test_the_first_result_that_a_value_stood_in_is_named() -> None:
     known = knowing(TRUSTED, MAIL)
-    found = known.first_seen("eve@evil.example")
-    assert found is MAIL
+    assert known.first_seen("eve@evil.example") == ("c1", "mail.read", True)
     assert known.first_seen("nobody@nowhere.example") is None
 
 
@@ -337,3 +336,19 @@ def test_hidden_signs_are_seen() -> None:
 def test_sinks_say_what_is_wrong_with_them(given_: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         read_sinks(given_)
+
+
+def test_a_text_beyond_the_bound_is_not_read_and_vouches_for_nothing() -> None:
+    known = knowing(task="nothing")
+    known.returned(result("crm.read", "word " * (MOST_TEXT // 5 + 1), untrusted=False))
+    known.returned(result("crm.read", "then ann@acme.example", untrusted=False))
+    assert not known.derives("word word", sink("trusted"))
+    assert known.derives("ann@acme.example", sink("trusted"))
+
+
+def test_a_common_word_costs_no_more_than_its_bound() -> None:
+    index = TextIndex()
+    index.add("the end " * 10_000 + "the only end")
+    assert index.holds("the end")
+    assert not index.holds("end end")
+    assert index.holds("the only end"), "the rarest word is looked for"

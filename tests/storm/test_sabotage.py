@@ -14,6 +14,7 @@ SAMPLE = (
     "child_outlives_its_parent",
     "everything_is_allowed",
     "chain_ignores_head",
+    "text_may_act",
     "retries_have_no_budget",
     "loop_is_never_found",
 )

@@ -94,6 +94,7 @@ def policy_of(file: PolicyFile, directories: Mapping[str, Directory]) -> Policy:
         constants=frozenset(normal(value) for value in file.flow.config),
         directories=directories,
         max_writes=_or(file.writes.max_per_run, default.max_writes),
+        answers=() if file.answer.form is None else (canonical(file.answer.form),),
     )
 
 
@@ -138,9 +139,14 @@ def _narrowing(rules: GroupRules | NodeRules) -> Narrowing:
         require_approval=bool(rules.writes.require_approval),
         max_refusals=rules.budgets.max_refusals,
         max_writes=rules.writes.max_per_run,
+        answer=_answer(rules),
         tools=_labels(tools) if isinstance(tools, GroupTools) else {},
         flow_rule=flow_rule(rules.flow, LOOSEST) if _says_flow(rules) else None,
     )
+
+
+def _answer(rules: GroupRules | NodeRules) -> str:
+    return canonical(rules.answer.form) if isinstance(rules, GroupRules) and rules.answer.form is not None else ""
 
 
 def _says_flow(rules: GroupRules | NodeRules) -> TypeGuard[GroupRules]:

@@ -25,6 +25,8 @@ def find_crossings(tree: Tree) -> None:
     for name in tree.mapping(("agents",)):
         if name in tree.mapping(("flows",)):
             tree.add(("agents", name), "stands under flows too, and both words mean the same", "keep one of them")
+    for keys in [(), *((group, name) for group in GROUPS[:3] for name in tree.mapping((group,)))]:
+        _schema(tree, (*keys, "answer", "schema"))
     for name in tree.mapping(("tools",)):
         if name not in Tools.model_fields:
             _tool(tree, name)

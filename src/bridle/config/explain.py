@@ -87,6 +87,8 @@ def settings(policy: Policy) -> Iterator[tuple[Keys, str]]:
     for name, directory in sorted(policy.directories.items()):
         held = f"the tool {directory.tool}" if directory.tool else f"{len(directory.values):,} values"
         yield ("directories", name), held
+    for schema in policy.answers:
+        yield ("answer", "schema"), schema
     yield ("approvals", "expire_after"), _span(policy.expire_after)
     for model, price in sorted(policy.models.items()):
         yield from _model(("models", model), price)
@@ -125,6 +127,8 @@ def _narrowing(keys: Keys, rules: Narrowing) -> Iterator[tuple[Keys, str]]:
         yield (*keys, "writes", "require_approval"), "true"
     if rules.max_writes is not None:
         yield (*keys, "writes", "max_per_run"), str(rules.max_writes)
+    if rules.answer:
+        yield (*keys, "answer", "schema"), rules.answer
     for tool, rule in sorted(rules.tools.items()):
         yield from _tool((*keys, "tools", tool), rule)
     if rules.flow_rule is not None:

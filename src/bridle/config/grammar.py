@@ -220,6 +220,16 @@ class Approvals(Section):
     )
 
 
+class Answers(Section):
+    """What a run may answer."""
+
+    form: Fragment = Field(
+        default=None,
+        alias="schema",
+        description="A JSON Schema of every answer.",
+    )
+
+
 class NodeRules(Section):
     """What one node of a flow takes away."""
 
@@ -237,6 +247,7 @@ class GroupRules(Caps):
     tools: GroupTools = Field(default=GroupTools(), description="Fewer tools, and stricter labels.")
     writes: Writes = Field(default=Writes(), description="Whether writes wait for a person here.")
     flow: FlowOfInformation = Field(default=FlowOfInformation(), description="Who may steer what a run does here.")
+    answer: Answers = Field(default=Answers(), description="What a run may answer here.")
 
 
 class ToolSettings(Section):
@@ -337,6 +348,7 @@ class PolicyFile(Section):
     directories: dict[Name, DirectorySettings] = Field(
         default={}, description="Values that may be acted on whoever names them; sinks call them dir:<name>."
     )
+    answer: Answers = Field(default=Answers(), description="What a run may answer.")
     approvals: Approvals = Field(default=Approvals(), description="How long a call waits for a person.")
     models: dict[Name, ModelSettings] = Field(
         default={}, description='Prices and sizes of models; by "provider:model".'

@@ -65,4 +65,4 @@ def _unproven(known: Provenance, sink: Sink, value: Json) -> Unproven:
     first = next((found for found in map(known.first_seen, strange) if found is not None), None)
     if first is None:
         return Unproven(sink.argument, sink.places)
-    return Unproven(sink.argument, sink.places, first.call, first.tool, first.is_untrusted)
+    return Unproven(sink.argument, sink.places, *first)

@@ -134,6 +134,7 @@ class Narrowing:
     require_approval: bool = False
     max_refusals: int | None = None
     max_writes: int | None = None
+    answer: str = ""  # a JSON Schema that every answer must satisfy, as canonical JSON
     tools: Mapping[ToolName, ToolRule] = field(default_factory=dict)  # labels and quotas of single tools
     flow_rule: FlowRule | None = None
 
@@ -164,6 +165,7 @@ class Policy:
     constants: frozenset[str] = frozenset()  # normal values that sinks may take as `config`
     directories: Mapping[str, Directory] = field(default_factory=dict)
     max_writes: int = 1_000_000  # of one run
+    answers: tuple[str, ...] = ()  # JSON Schemas that every answer must satisfy, as canonical JSON
 
     def allows(self, tool: ToolName) -> bool:
         """Whether the tool is on the list and not on the other one."""
@@ -179,6 +181,7 @@ class Policy:
             require_approval=self.require_approval or by.require_approval,
             max_refusals=self.max_refusals if by.max_refusals is None else min(self.max_refusals, by.max_refusals),
             max_writes=self.max_writes if by.max_writes is None else min(self.max_writes, by.max_writes),
+            answers=(*self.answers, by.answer) if by.answer else self.answers,
             tools={**self.tools, **{name: self._rule(name).stricter(rule) for name, rule in by.tools.items()}},
             flow_rule=self.flow_rule if by.flow_rule is None else self.flow_rule.stricter(by.flow_rule),
         )
@@ -225,6 +228,7 @@ class Policy:
                 for name, one in known.get("directories", {}).items()
             },
             max_writes=known.get("max_writes", 1_000_000),
+            answers=tuple(known.get("answers", ())),
         )
 
     def canonical(self) -> bytes:

@@ -50,7 +50,7 @@ class Provenance:
     ids: set[str] = field(default_factory=set)
     endorsed: set[str] = field(default_factory=set)  # a person approved a call that carried them
     fields: dict[ToolName, set[str]] = field(default_factory=dict)  # whole fields of the tools behind directories
-    results: list[Result] = field(default_factory=list)
+    results: list[tuple[CallId, ToolName, bool]] = field(default_factory=list)  # and whether they are untrusted
 
     def said(self, words: Json) -> None:
         """The user's words: what he asked for."""
@@ -59,11 +59,12 @@ class Provenance:
 
     def returned(self, result: Result) -> None:
         """A result came in."""
-        self.results.append(result)
+        owner = len(self.results)
+        self.results.append((result.call, result.tool, result.is_untrusted))
         echoed = {normal(str(leaf)) for leaf in leaves(dict(result.asked))}
         is_listed = result.tool in self.directory_tools.values()
         for text in texts(result.value):
-            self.anything.add(text)
+            self.anything.add(text, owner)
             if not result.is_untrusted:
                 self.trusted.add(text)
         if is_listed:
@@ -153,9 +154,7 @@ class Provenance:
             return True
         if len(value) >= LONG_ENOUGH and any(sign.isdigit() for sign in value):
             return True
-        return any(
-            _CALLED_AN_ID.search(part[:start]) for index in self._indexes(sink) for part, start in index.places(value)
-        )
+        return any(_CALLED_AN_ID.search(text) for index in self._indexes(sink) for text in index.before(value))
 
     def stood(self, value: Json) -> bool:
         """Whether everything in a value stood verbatim in an earlier result, whoever wrote it."""
@@ -177,12 +176,10 @@ class Provenance:
     def _directory_names(self) -> set[str]:
         return {*self.directories, *self.directory_tools}
 
-    def first_seen(self, value: Scalar) -> Result | None:
-        """The earliest result that a value stands in, or nothing."""
-        wanted = normal(str(value))
-        if not wanted:
-            return None
-        return next((one for one in self.results if any(wanted in normal(text) for text in texts(one.value))), None)
+    def first_seen(self, value: Scalar) -> tuple[CallId, ToolName, bool] | None:
+        """The call, its tool, and whether it is untrusted, of the earliest result that a value stands in."""
+        owner = self.anything.first_owner(normal(str(value)))
+        return self.results[owner] if owner is not None else None
 
 
 def leaves(value: Json) -> Iterator[Scalar]:

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterator
 from decimal import Decimal
 
 from bridle.rules.readings import Clock, Day, clocks, days, numbers
@@ -11,6 +12,7 @@ from bridle.rules.readings import Clock, Day, clocks, days, numbers
 MOST_TEXT = 8_000_000  # characters that are indexed; what comes after them is not found, which errs on the safe side
 MOST_PLACES = 2_000  # of the rarest word of a value that are looked at
 _WORD = re.compile(r"\w+")
+_DIGIT = re.compile(r"\d")
 _SPACE = re.compile(r"\s+")
 _JOINERS = frozenset("@.+-/%~'&")  # inside of an address, a name or a path they do not end it
 _HIDDEN = ("Cf", "Cc", "Co", "Cs", "Cn")
@@ -36,6 +38,7 @@ class TextIndex:
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._starts: list[int] = []
+        self._owners: list[int] = []
         self._size = 0
         self._words: dict[str, array[int]] = {}
         self._whole: set[str] = set()
@@ -45,12 +48,13 @@ class TextIndex:
         self._days: set[Day] = set()
         self._clocks: set[Clock] = set()
 
-    def add(self, text: str) -> None:
-        """One more text; it is indexed when something is looked for."""
+    def add(self, text: str, owner: int = 0) -> None:
+        """One more text, and whose it is; it is indexed when something is looked for."""
         part = normal(text)
         if part and self._size + len(part) <= MOST_TEXT:
             self._parts.append(part)
             self._starts.append(self._size)
+            self._owners.append(owner)
             self._size += len(part) + 1
             self._whole.add(part)
 
@@ -62,26 +66,32 @@ class TextIndex:
         """Whether a normal value stands somewhere, with nothing joined to it on either side."""
         if value in self._whole:
             return True
-        return any(True for _ in self.places(value))
+        return next(self._places(value), None) is not None
 
-    def places(self, value: str) -> "list[tuple[str, int]]":
-        """The texts in which a normal value stands bounded, and where in them."""
+    def before(self, value: str) -> Iterator[str]:
+        """What stands before a normal value, wherever it stands."""
+        return (self._parts[at][:start] for at, start in self._places(value))
+
+    def first_owner(self, value: str) -> int | None:
+        """Whose the earliest text is in which a normal value stands, or None."""
+        return next((self._owners[at] for at, _ in self._places(value)), None)
+
+    def _places(self, value: str) -> Iterator[tuple[int, int]]:
+        """The texts in which a normal value stands bounded, by their number, and where in them; the earliest first."""
         self.index()
         rarest: array[int] | None = None
         offset = 0
         for word in _WORD.finditer(value):
             known = self._words.get(word[0])
             if known is None:
-                return []
+                return
             if rarest is None or len(known) < len(rarest):
                 rarest, offset = known, word.start()
-        found: list[tuple[str, int]] = []
         for place in rarest[:MOST_PLACES] if rarest is not None else ():
             at = bisect_right(self._starts, place) - 1
             part, start = self._parts[at], place - self._starts[at] - offset
             if start >= 0 and part.startswith(value, start) and _is_bounded(part, start, start + len(value)):
-                found.append((part, start))
-        return found
+                yield at, start
 
     def names_number(self, value: Decimal) -> bool:
         """Whether a number is written somewhere, in whatever form."""
@@ -112,7 +122,7 @@ class TextIndex:
 
     def _understand(self) -> None:
         for part in self._parts[self._read :]:
-            if any(sign.isdigit() for sign in part):
+            if _DIGIT.search(part):
                 self._numbers.update(numbers(part))
                 self._days.update(days(part))
                 self._clocks.update(clocks(part))

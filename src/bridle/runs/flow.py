@@ -101,6 +101,18 @@ class Flow:
         targets = tuple(dict.fromkeys(target for target in (found, exhausted) if target))
         self._add(Step(name, targets, visits, node=node, found=found, exhausted=exhausted))
 
+    def quarantine(
+        self, name: str, *, model: str, goal: str, output: object, into: str = "", to: Mapping[str, str] | None = None
+    ) -> None:
+        """Declare a step in which a model without any tool puts what it is given into a strict form.
+
+        For text that nobody vouches for and that goes on to act elsewhere: what comes out has the form of `output`, or
+        nothing comes out. Name numbers, dates and closed sets of words; a free text in it says what it likes.
+        """
+        if output is None:
+            raise BadFlow(f"{self.name}.{name}: a quarantine without a form keeps nothing in; give it an output")
+        self.investigate(name, model=model, goal=goal, tools=(), output=output, into=into, to=to)
+
     def _add(self, step: Step) -> None:
         if step.name in self.steps:
             raise BadFlow(f"{self.name}: the step {step.name} is declared twice")

@@ -5,11 +5,13 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from bridle.gateway.cleaning import clean, legible
 from bridle.gateway.intents import left
 from bridle.gateway.lineage import switched_off
 from bridle.gateway.live import Live
+from bridle.gateway.schemas import Schema
 from bridle.gateway.settlement import Settlement, settle
 from bridle.gateway.world import World
 from bridle.rules import strict_json
@@ -210,7 +212,7 @@ async def enter(store: Store, world: World, live: Live, entry: StepEntry) -> Non
 async def close_run(store: Store, world: World, live: Live, wanted: StopNote, said: object) -> RunResult:
     """End a run, once: settle what is pending, close what is open, write the terminal event. Returns its result."""
     live.is_closing = True
-    words, wanted = _last_words(said, wanted)
+    words, wanted = _last_words(said, wanted, live.policy)
     pending, party, now = tuple(live.pending), live.party, world.now()
 
     def closed(tx: Transaction) -> tuple[Recorded, bool]:
@@ -261,17 +263,28 @@ async def suspend(store: Store, world: World, live: Live) -> None:
     _settled(live, pending)
 
 
-def _last_words(said: object, wanted: StopNote) -> tuple[bytes, StopNote]:
-    """What is kept of an answer, and the stop: a run ends whatever its code says; an answer that is none is no ok."""
+def _last_words(said: object, wanted: StopNote, policy: Policy) -> tuple[bytes, StopNote]:
+    """What is kept of an answer, and the stop: a run ends whatever its code says; an answer that is none is no ok.
+
+    One of another form than the policy wants is none either, and is kept as a partial result.
+    """
     detail = {key: legible(value) if isinstance(value, str) else value for key, value in wanted.detail.items()}
     wanted = StopNote(wanted.reason, detail)
-    if said is None:
+    is_ok = wanted.status is Status.OK
+    if said is None and not (is_ok and policy.answers):
         return b"", wanted
     try:
-        return strict_json.canonical(clean(said, max_bytes=MAX_ANSWER)), wanted
+        value = clean(said, max_bytes=MAX_ANSWER)
+        error = next((one for schema in policy.answers for one in _form(schema).errors(value)), "") if is_ok else ""
+        words = strict_json.canonical(value) if said is not None else b""
+        return words, StopNote(StopReason.ANSWER_INVALID, {"error": error}) if error else wanted
     except BadJson as error:
-        is_ok = wanted.status is Status.OK
         return b"", StopNote(StopReason.ANSWER_INVALID, {"error": legible(str(error))}) if is_ok else wanted
+
+
+@lru_cache(maxsize=256)
+def _form(schema: str) -> Schema:
+    return Schema.of(json.loads(schema))
 
 
 async def take_over(
