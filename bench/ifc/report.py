@@ -39,8 +39,8 @@ An interval is Wilson's, at 95 %, over the attacker's calls; those of one attack
 
 ## What one check costs
 
-Microseconds of processor time to look up where the controlling arguments of a call come from, and to decide; nothing
-else is timed. The 1 MB is trusted text, half prose and half JSON.
+Microseconds of processor time to look up where the controlling arguments of a call come from, to decide, and to name
+where a refused value was first seen; nothing else is timed. The 1 MB is trusted text, half prose and half JSON.
 
 {speed}
 

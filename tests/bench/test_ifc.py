@@ -10,7 +10,7 @@ from bench.ifc import oracle
 from bench.ifc.labels import SUITES, THEIRS, Labelled, write
 from bench.ifc.report import HEADS, PAGE, cells, merged, musts, page, wilson
 from bench.ifc.rules import RULES, Rule, house, plain
-from bench.ifc.speed import LARGE, PRESENT, SENDS, Speed, check, large, values
+from bench.ifc.speed import PRESENT, SENDS, Speed, check, large, texts_of, values
 from bench.ifc.tally import Tally, tally
 from bench.ifc.world import Given, Ledger, Place, Step, Trial
 from bench.ifc.worst_case import Approver, Story, play
@@ -173,15 +173,16 @@ def test_every_write_names_what_steers_it_and_where_it_goes(suite: str) -> None:
 
 
 def test_values_of_a_long_run_are_found_or_not_as_they_should_be() -> None:
-    known, _ = large(LARGE // 20)
-    for kind, found in values(known, 8).items():
+    read = texts_of(50_000)
+    known, _ = large(read)
+    for kind, found in values(read, 8).items():
         ways = {str(check(known, SENDS, {"to": each})) for each in found}
         assert ways == ({"allow"} if PRESENT in kind else {"approve"}), kind
 
 
 async def test_the_page_has_a_row_for_each_rule_and_says_what_does_not_hold() -> None:
     rows = [await row_of(each.name) for each in RULES]
-    slow = Speed([1.0, 2.0], {"a value": [60.0, 70.0]}, [5.0], 9.0)
+    slow = Speed([1.0, 2.0], {"a value": [60.0, 70.0]}, 9.0)
     where = {"date": "2026-11-20", "cores": "2", "python": "3.11", "versions": "none"}
     written = page(rows, slow, where)
     assert all(f"| {each.name} | " in written for each in RULES)
