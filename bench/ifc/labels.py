@@ -1,6 +1,6 @@
 """What the tools of AgentDojo are labelled: by their names, their schemas and the benign prompts, by nothing else.
 
-They were written before anybody looked at an injection task, as an author would who knows what his tools do and what
+They were written before the code of an injection task was read, as an author would who knows what his tools do and what
 his users ask for. Four rules of thumb made them:
 
 - Whatever a stranger can put a word into is untrusted: mail, invitations, shared files, the subject of a payment. So is

@@ -64,8 +64,9 @@ where a refused value was first seen; nothing else is timed. The 1 MB is trusted
 - **Unattended**: nobody was asked, and nothing that the task needed was refused.
 - **Allowlist**: each task may call the tools of its own ground truth and no others. That is the node an author would
   declare for it, and kinder than one node for many tasks.
-- **Labels** (`bench/ifc/labels.py`) were written from names, schemas and benign prompts, before anybody looked at an
-  attack. Rows without directories have no amount cap either.
+- **Labels** (`bench/ifc/labels.py`) were written from names, schemas and benign prompts, before the code of an attack
+  was read; AgentDojo is public, though. Since then one thing changed: destructive tools take no ids, as the rule wants
+  it. Rows without directories have no amount cap either.
 - AgentDojo has no ground truth for eight of the attacks on `workspace`. Their calls were written here, and pass
   AgentDojo's check of the attack (`bench/ifc/attacks.py`).
 """
