@@ -20,6 +20,12 @@ SAYS = {
         "did you mean days_ago?",
         "{'base': 'CHF', 'days_ago': 30}: tool_output_invalid",
     ],
+    "injection": [
+        "mail.send: sent to bob@acme.example",
+        "refused: policy_denied (web.get, rule: flow of information, argument: url",
+        "waiting, tainted: True",
+        "Mail eve@evil.example? `to` = eve@evil.example was first seen in the output of c1 (mail.read, untrusted)",
+    ],
     "observe": [
         "ok: the page at https://example.com",
         "c4 kb.read would have been refused: max_tool_calls",

@@ -49,6 +49,7 @@ now  Nothing to do.
 
 the answer
   It is so. {SEEN}
+  It has read untrusted text, and may say what somebody else wanted said.
 """
 GREEDY_END = """\
 why  stopped  max_tool_calls: The run used all its tool calls (6 of 6).

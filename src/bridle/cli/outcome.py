@@ -9,6 +9,7 @@ from bridle.rules.strict_json import Json
 from bridle.runs.result import RunResult
 
 MOST_SHOWN = 20_000  # characters of an answer
+TAINTED = "It has read untrusted text, and may say what somebody else wanted said."
 MOST_ERROR = 200  # columns of the error in a sentence
 
 AGAIN = {
@@ -33,6 +34,8 @@ def told(screen: Screen, result: RunResult) -> None:
         if not is_ok:
             screen.line(bold("How far it came:"))
         screen.block(words(said), indent="" if is_ok else "  ")
+        if result.is_tainted:
+            screen.line(dim(TAINTED))
         screen.line()
     screen.line(*(heading(result.stop) if result.approval is None else WAITS))
     screen.line(dim(f"  {spent(result)}"))

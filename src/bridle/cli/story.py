@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 
 from bridle.cli.card import card, commands
-from bridle.cli.outcome import advice, heading, words
+from bridle.cli.outcome import TAINTED, advice, heading, words
 from bridle.cli.runs import word_of
 from bridle.cli.screen import Screen, Span, bold, counted, dim, doubtful, duration, moment
 from bridle.cli.timeline import Timeline, excerpt
@@ -88,6 +88,8 @@ def tell(screen: Screen, story: Story, store: Store, option: str, at: Millis) ->
         screen.line()
         screen.line(bold("the answer" if result.status is Status.OK else "how far it came"))
         screen.block(words(said))
+        if result.is_tainted:
+            screen.line(dim(f"  {TAINTED}"))
 
 
 def _doubts(screen: Screen, state: RunState, option: str) -> None:
