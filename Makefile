@@ -10,7 +10,7 @@ NO_PACKAGES := bridle: the packages could not be installed (pip says why above).
 # run, <what is done>, <command>: one line when it works, the whole output when it does not
 run = @printf '%-12s %s\n' '$(1)' '$(2)'; out=$$($(2) </dev/null 2>&1) || { printf '%s\n' "$$out"; exit 1; }
 
-.PHONY: help demo test check bench world storm storm-sabotage crash lock clean
+.PHONY: help demo test check bench bench-ifc world storm storm-sabotage crash lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -38,6 +38,9 @@ world: bench/.venv/peers.stamp ## what bridle and its peers do when things go wr
 	@PYTHONPATH=src:. bench/.venv/bin/python -m bench.world.report \
 		--markdown docs/peers_in_the_same_world.md --json docs/peers_in_the_same_world.json $(WORLD_ARGS)
 
+bench-ifc: bench/ifc/.venv/ifc.stamp ## what the rule on the flow of information stops: AgentDojo's attacks, into docs/injection.md
+	@PYTHONPATH=src:. bench/ifc/.venv/bin/python -m bench.ifc --markdown docs/injection.md $(IFC_ARGS)
+
 storm: .venv/dev.stamp ## 100,000 runs on a bad day against every promise (STORM_ARGS="--tier P" kills processes, "--tier D" breaks disks)
 	@$(BIN)/python -m bench.storm $(STORM_ARGS)
 
@@ -56,9 +59,11 @@ lock: .venv/lock.stamp ## resolve the dependencies anew into requirements/*.txt 
 	@$(UV_COMPILE) --group lock -o requirements/lock.txt >/dev/null
 	@if [ -f bench/requirements.in ]; then echo "lock         bench/requirements.txt"; \
 		$(UV_COMPILE) bench/requirements.in -c requirements/core.txt -o bench/requirements.txt >/dev/null; fi
+	@if [ -f bench/ifc/requirements.in ]; then echo "lock         bench/ifc/requirements.txt"; \
+		$(UV_COMPILE) bench/ifc/requirements.in -c requirements/core.txt -o bench/ifc/requirements.txt >/dev/null; fi
 
 clean: ## remove what the other targets made
-	@rm -rf .venv bench/.venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv bench/.venv bench/ifc/.venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
@@ -95,5 +100,13 @@ bench/.venv/peers.stamp: bench/requirements.txt | .venv/bin/python
 	@echo "set-up       bench/.venv, and bench/requirements.txt (hash-checked)"
 	@$(BIN)/python -m venv bench/.venv
 	@bench/.venv/bin/python $(PIP_INSTALL) --require-hashes -r bench/requirements.txt </dev/null \
+		|| { echo "$(NO_PACKAGES)" >&2; exit 1; }
+	@touch $@
+
+# So does AgentDojo, with bridle's own needs at bridle's own pins.
+bench/ifc/.venv/ifc.stamp: bench/ifc/requirements.txt | .venv/bin/python
+	@echo "set-up       bench/ifc/.venv, and bench/ifc/requirements.txt (hash-checked)"
+	@$(BIN)/python -m venv bench/ifc/.venv
+	@bench/ifc/.venv/bin/python $(PIP_INSTALL) --require-hashes -r bench/ifc/requirements.txt </dev/null \
 		|| { echo "$(NO_PACKAGES)" >&2; exit 1; }
 	@touch $@
