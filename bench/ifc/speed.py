@@ -10,9 +10,10 @@ from statistics import quantiles
 from bench.ifc.labels import Label, Labelled
 from bench.ifc.world import Ledger, Suite
 from bridle.gateway.labels import tool_of
-from bridle.rules.flow_of_information import FlowRule, Tracing, Unproven, way_of
+from bridle.gateway.tracing import looked_up
+from bridle.rules.flow_of_information import FlowRule, Tracing, way_of
 from bridle.rules.names import CallId, ToolName
-from bridle.rules.provenance import Provenance, Result, leaves
+from bridle.rules.provenance import Provenance, Result
 from bridle.rules.sinks import Place, Sink
 from bridle.rules.strict_json import Json
 from bridle.rules.text_index import normal
@@ -70,15 +71,8 @@ def measure(suites: Mapping[Suite, Labelled]) -> Speed:
 
 def check(known: Provenance, tool: Tool, arguments: Mapping[str, Json]) -> object:
     """What the gateway asks about one call: where its values come from, a strange one too, and what the rule says."""
-    given = [(sink, arguments.get(sink.argument)) for sink in tool.sinks or ()]
-    unproven = tuple(_unproven(known, sink, value) for sink, value in given if not known.derives(value, sink))
+    unproven = looked_up(known, tool.sinks or (), arguments)
     return way_of(RULE, tool, Tracing(is_tainted=True, has_read_private=True, unproven=unproven))
-
-
-def _unproven(known: Provenance, sink: Sink, value: Json) -> Unproven:
-    strange = [leaf for leaf in leaves(value) if not known.derives(leaf, sink)]
-    first = next((found for found in map(known.first_seen, strange) if found is not None), None)
-    return Unproven(sink.argument, sink.places, *(first or ()))
 
 
 SENDS = Tool(ToolName("send"), sinks=(Sink("to", (Place.USER, Place.TRUSTED)),))

@@ -232,8 +232,8 @@ def test_verbatim_is_what_stood_in_a_result_whoever_wrote_it() -> None:
 
 def test_the_first_result_that_a_value_stood_in_is_named() -> None:
     known = knowing(TRUSTED, MAIL)
-    assert known.first_seen("eve@evil.example") == ("c1", "mail.read", True)
-    assert known.first_seen("nobody@nowhere.example") is None
+    assert known.first_seen("eve@evil.example", sink("user")) == ("c1", "mail.read", True)
+    assert known.first_seen("nobody@nowhere.example", sink("user")) is None
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.text(min_size=1, max_size=20))

@@ -1,6 +1,6 @@
 """Where the values of a call came from, read out of the journal: only for calls that it matters for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bridle.gateway.live import Live
@@ -10,7 +10,7 @@ from bridle.gateway.trail import sinks_of
 from bridle.rules.events import CallSettled
 from bridle.rules.flow_of_information import Tracing, Unproven, Way, When, way_of
 from bridle.rules.names import Confidentiality, Effect, Source
-from bridle.rules.provenance import Provenance, leaves
+from bridle.rules.provenance import Provenance
 from bridle.rules.sinks import Sink
 from bridle.rules.strict_json import Json
 from bridle.store.base import Store
@@ -53,16 +53,18 @@ def _tracing(
     unproven: tuple[Unproven, ...] = ()
     is_verbatim = False
     if tool.effect is not Effect.READ:
-        given = [(sink, arguments.get(sink.argument)) for sink in sinks_of(proposal.ruled, arguments)]
-        unproven = tuple(_unproven(known, sink, value) for sink, value in given if not known.derives(value, sink))
+        unproven = looked_up(known, sinks_of(proposal.ruled, arguments), arguments)
         is_verbatim = tool.effect is Effect.EGRESS and bool(unproven) and known.stood(arguments)
     is_steered = is_tainted and tool.source is Source.TRUSTED and not known.is_known(arguments)
     return Tracing(is_tainted, has_read_private, unproven, is_verbatim, is_steered)
 
 
-def _unproven(known: Provenance, sink: Sink, value: Json) -> Unproven:
-    strange = [leaf for leaf in leaves(value) if not known.derives(leaf, sink)]
-    first = next((found for found in map(known.first_seen, strange) if found is not None), None)
-    if first is None:
-        return Unproven(sink.argument, sink.places)
-    return Unproven(sink.argument, sink.places, *first)
+def looked_up(known: Provenance, sinks: Sequence[Sink], arguments: Mapping[str, Json]) -> tuple[Unproven, ...]:
+    """The sinks whose values nobody vouches for, with the result that they were first seen in."""
+    found = []
+    for sink in sinks:
+        strange = known.strange(arguments.get(sink.argument), sink)
+        if strange:
+            first = next((seen for leaf in strange if (seen := known.first_seen(leaf, sink)) is not None), ())
+            found.append(Unproven(sink.argument, sink.places, *first))
+    return tuple(found)

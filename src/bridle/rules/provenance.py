@@ -46,7 +46,7 @@ class Provenance:
     directory_tools: Mapping[str, ToolName] = field(default_factory=dict)
     user: TextIndex = field(default_factory=TextIndex)
     trusted: TextIndex = field(default_factory=TextIndex)
-    anything: TextIndex = field(default_factory=TextIndex)  # every result, whoever wrote it
+    untrusted: TextIndex = field(default_factory=TextIndex)  # of these nothing derives
     ids: set[str] = field(default_factory=set)
     endorsed: set[str] = field(default_factory=set)  # a person approved a call that carried them
     fields: dict[ToolName, set[str]] = field(default_factory=dict)  # whole fields of the tools behind directories
@@ -63,10 +63,9 @@ class Provenance:
         self.results.append((result.call, result.tool, result.is_untrusted))
         echoed = {normal(str(leaf)) for leaf in leaves(dict(result.asked))}
         is_listed = result.tool in self.directory_tools.values()
+        index = self.untrusted if result.is_untrusted else self.trusted
         for text in texts(result.value):
-            self.anything.add(text, owner)
-            if not result.is_untrusted:
-                self.trusted.add(text)
+            index.add(text, owner)
         if is_listed:
             found = {normal(text) for text in texts(result.value)}
             self.fields.setdefault(result.tool, set()).update(found - echoed)
@@ -76,9 +75,13 @@ class Provenance:
         """A person approved a call with these."""
         self.endorsed.update(normal(str(value)) for value in values)
 
+    def strange(self, value: Json, sink: Sink) -> list[Scalar]:
+        """What in the value of a sink comes from none of its places."""
+        return [leaf for leaf in leaves(value) if not self._derives(leaf, sink)]
+
     def derives(self, value: Json, sink: Sink) -> bool:
         """Whether everything in the value of a sink comes from one of its places."""
-        return all(self._derives(leaf, sink) for leaf in leaves(value))
+        return not self.strange(value, sink)
 
     def _derives(self, leaf: Scalar, sink: Sink) -> bool:
         if leaf is None or leaf == "":
@@ -159,7 +162,10 @@ class Provenance:
     def stood(self, value: Json) -> bool:
         """Whether everything in a value stood verbatim in an earlier result, whoever wrote it."""
         found = [leaf for leaf in leaves(value) if leaf is not None and not isinstance(leaf, bool) and leaf != ""]
-        return all(is_plain(str(leaf)) and self.anything.holds(normal(str(leaf))) for leaf in found)
+        return all(
+            is_plain(str(leaf)) and any(one.holds(normal(str(leaf))) for one in (self.untrusted, self.trusted))
+            for leaf in found
+        )
 
     def is_known(self, arguments: Mapping[str, Json]) -> bool:
         """Whether all that a lookup is asked with comes from the user, trusted results or the policy.
@@ -176,9 +182,12 @@ class Provenance:
     def _directory_names(self) -> set[str]:
         return {*self.directories, *self.directory_tools}
 
-    def first_seen(self, value: Scalar) -> tuple[CallId, ToolName, bool] | None:
-        """The call, its tool, and whether it is untrusted, of the earliest result that a value stands in."""
-        owner = self.anything.first_owner(normal(str(value)))
+    def first_seen(self, value: Scalar, sink: Sink) -> tuple[CallId, ToolName, bool] | None:
+        """The call, its tool, and whether it is untrusted, of the result that a strange value was first seen in."""
+        wanted = normal(str(value))
+        owner = self.untrusted.first_owner(wanted)
+        if owner is None and Place.TRUSTED not in sink.places:  # otherwise it was looked for there
+            owner = self.trusted.first_owner(wanted)
         return self.results[owner] if owner is not None else None
 
 

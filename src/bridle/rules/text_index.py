@@ -10,9 +10,8 @@ from decimal import Decimal
 from bridle.rules.readings import Clock, Day, clocks, days, numbers
 
 MOST_TEXT = 8_000_000  # characters that are indexed; what comes after them is not found, which errs on the safe side
-MOST_PLACES = 2_000  # of the rarest word of a value that are looked at
+MOST_PLACES = 200  # of the rarest word of a value that are looked at; a phrase of nothing but common words is not found
 _WORD = re.compile(r"\w+")
-_DIGIT = re.compile(r"\d")
 _SPACE = re.compile(r"\s+")
 _JOINERS = frozenset("@.+-/%~'&")  # inside of an address, a name or a path they do not end it
 _HIDDEN = ("Cf", "Cc", "Co", "Cs", "Cn")
@@ -33,30 +32,35 @@ def is_plain(value: str) -> bool:
 
 
 class TextIndex:
-    """Texts, each by itself: nothing is found that begins in one and ends in another."""
+    """Texts, each by itself: nothing is found that begins in one and ends in another.
+
+    They stand in one string, a line each, and every word knows its places. Neighbouring words are known as pairs, so
+    that a phrase which does not stand there is mostly known by a pair that does not.
+    """
 
     def __init__(self) -> None:
-        self._parts: list[str] = []
+        self._fresh: list[str] = []  # not indexed yet
+        self._text = "\n"
+        self._size = 0
         self._starts: list[int] = []
         self._owners: list[int] = []
-        self._size = 0
-        self._words: dict[str, array[int]] = {}
         self._whole: set[str] = set()
-        self._indexed = 0  # parts whose words are known
-        self._read = 0  # parts whose numbers and days are known
+        self._words: dict[str, array[int]] = {}
+        self._pairs: set[int] = set()
+        self._read: dict[str, int] = {}  # how far the text was read for numbers, days and times
         self._numbers: set[Decimal] = set()
         self._days: set[Day] = set()
         self._clocks: set[Clock] = set()
 
     def add(self, text: str, owner: int = 0) -> None:
         """One more text, and whose it is; it is indexed when something is looked for."""
-        part = normal(text)
-        if part and self._size + len(part) <= MOST_TEXT:
-            self._parts.append(part)
-            self._starts.append(self._size)
+        line = normal(text)
+        if line and self._size + len(line) <= MOST_TEXT:
+            self._starts.append(self._size + 1)
             self._owners.append(owner)
-            self._size += len(part) + 1
-            self._whole.add(part)
+            self._size += len(line) + 1
+            self._fresh.append(line)
+            self._whole.add(line)
 
     def is_whole(self, value: str) -> bool:
         """Whether a normal value is one of the texts, and not a part of one."""
@@ -64,69 +68,74 @@ class TextIndex:
 
     def holds(self, value: str) -> bool:
         """Whether a normal value stands somewhere, with nothing joined to it on either side."""
-        if value in self._whole:
-            return True
-        return next(self._places(value), None) is not None
+        return value in self._whole or next(self._places(value), None) is not None
 
     def before(self, value: str) -> Iterator[str]:
         """What stands before a normal value, wherever it stands."""
-        return (self._parts[at][:start] for at, start in self._places(value))
+        return (self._text[self._text.rfind("\n", 0, start) + 1 : start] for start in self._places(value))
 
     def first_owner(self, value: str) -> int | None:
         """Whose the earliest text is in which a normal value stands, or None."""
-        return next((self._owners[at] for at, _ in self._places(value)), None)
-
-    def _places(self, value: str) -> Iterator[tuple[int, int]]:
-        """The texts in which a normal value stands bounded, by their number, and where in them; the earliest first."""
-        self.index()
-        rarest: array[int] | None = None
-        offset = 0
-        for word in _WORD.finditer(value):
-            known = self._words.get(word[0])
-            if known is None:
-                return
-            if rarest is None or len(known) < len(rarest):
-                rarest, offset = known, word.start()
-        for place in rarest[:MOST_PLACES] if rarest is not None else ():
-            at = bisect_right(self._starts, place) - 1
-            part, start = self._parts[at], place - self._starts[at] - offset
-            if start >= 0 and part.startswith(value, start) and _is_bounded(part, start, start + len(value)):
-                yield at, start
+        start = next(self._places(value), None)
+        return None if start is None else self._owners[bisect_right(self._starts, start) - 1]
 
     def names_number(self, value: Decimal) -> bool:
         """Whether a number is written somewhere, in whatever form."""
-        self._understand()
+        if fresh := self._since("numbers"):
+            self._numbers.update(numbers(fresh))
         return value in self._numbers
 
     def names_day(self, day: Day) -> bool:
         """Whether a day is written somewhere, with its year or without any."""
-        self._understand()
+        if fresh := self._since("days"):
+            self._days.update(days(fresh))
         return day in self._days or (0, *day[1:]) in self._days
 
     def names_clock(self, clock: Clock) -> bool:
         """Whether a time of day is written somewhere."""
-        self._understand()
+        if fresh := self._since("clocks"):
+            self._clocks.update(clocks(fresh))
         return clock in self._clocks
+
+    def _places(self, value: str) -> Iterator[int]:
+        """Where a normal value stands bounded, the earliest first."""
+        self.index()
+        rarest, offset, last = array("I"), 0, ""
+        for word in _WORD.finditer(value):
+            known = self._words.get(word[0])
+            if known is None or (last and hash((last, word[0])) not in self._pairs):
+                return
+            last = word[0]
+            if not rarest or len(known) < len(rarest):
+                rarest, offset = known, word.start()
+        text, size = self._text, len(value)
+        for place in rarest[:MOST_PLACES]:
+            start = place - offset
+            if text.startswith(value, start) and _is_bounded(text, start, start + size):
+                yield start
 
     def index(self) -> None:
         """Learn the words of what was added since."""
-        words = self._words
-        for at in range(self._indexed, len(self._parts)):
-            start = self._starts[at]
-            for word in _WORD.finditer(self._parts[at]):
-                known = words.get(word[0])
-                if known is None:
-                    known = words[word[0]] = array("I")
-                known.append(start + word.start())
-        self._indexed = len(self._parts)
+        if not self._fresh:
+            return
+        words, pairs, base, last = self._words, self._pairs, len(self._text), ""
+        fresh = "\n".join(self._fresh) + "\n"
+        for found in _WORD.finditer(fresh):
+            word = found[0]
+            known = words.get(word)
+            if known is None:
+                known = words[word] = array("I")
+            known.append(base + found.start())
+            pairs.add(hash((last, word)))  # two lines make a pair that nobody wrote, which only costs a look
+            last = word
+        self._text += fresh
+        self._fresh.clear()
 
-    def _understand(self) -> None:
-        for part in self._parts[self._read :]:
-            if _DIGIT.search(part):
-                self._numbers.update(numbers(part))
-                self._days.update(days(part))
-                self._clocks.update(clocks(part))
-        self._read = len(self._parts)
+    def _since(self, what: str) -> str:
+        """What was added since this was last read out of it."""
+        self.index()
+        at, self._read[what] = self._read.get(what, 0), len(self._text)
+        return self._text[at:]
 
 
 def _is_bounded(text: str, start: int, end: int) -> bool:
