@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from bench.storm.evidence import Admitted, Evidence, Journal
 from bench.storm.plan import Fault
-from bridle.rules.events import CallInDoubt, RunResumed
+from bridle.rules.events import CallAdmitted, CallInDoubt, RunResumed
 from bridle.rules.names import Digest, RunId, TenantId, ToolName
 
 FarEnd = tuple[TenantId, ToolName]
@@ -31,14 +31,15 @@ def violations(seen: Evidence) -> Iterator[str]:
         offered[far_end] += is_first
         tried[far_end] += len(one.lines) if not is_first else max(len(one.lines) - 1, 0)
         met_nobody[far_end] += _attempt(one, one.event.attempt - 1) in refused
+    recovered = Counter((one.state.tenant, tool) for one in seen.journals.values() for tool in _recovered(one))
     for run, number in sent.items():
-        if number > wanted[run] + MORE + _recovered(seen.journals[run]):
+        if number > wanted[run] + MORE + len(_recovered(seen.journals[run])):
             yield f"{run} wanted {wanted[run]} calls and sent {number}"
     for far_end, number in tried.items():
         if number > FIRST_TOKENS * _lives(seen) + offered[far_end] / 10:
             yield f"{far_end[1]} of {far_end[0]} was offered {offered[far_end]} calls and retried {number}"
     for far_end, number in met_nobody.items():
-        if number > max(_lives(seen) - 1, 0) + offered[far_end] / 10:
+        if number > max(_lives(seen) - 1, 0) + recovered[far_end] + offered[far_end] / 10:
             yield f"{far_end[1]} of {far_end[0]} was down, was offered {offered[far_end]} calls and had {number} more"
 
 
@@ -47,11 +48,12 @@ def _attempt(one: Admitted, number: int) -> Attempt:
     return one.journal.run, event.tool, event.args, event.ordinal, event.turn, number
 
 
-def _recovered(journal: Journal) -> int:
-    """Writes that were on their way when a worker died: to send them again under their key is no retry."""
+def _recovered(journal: Journal) -> list[ToolName]:
+    """The tools of writes that were on their way when a worker died: to send them again under their key is no retry."""
     events = [entry.event for entry in journal.entries]
     resumed = {event.at for event in events if isinstance(event, RunResumed)}
-    return sum(isinstance(event, CallInDoubt) and event.again and event.at in resumed for event in events)
+    tools = {event.call: event.tool for event in events if isinstance(event, CallAdmitted)}
+    return [tools[one.call] for one in events if isinstance(one, CallInDoubt) and one.again and one.at in resumed]
 
 
 def _lives(seen: Evidence) -> int:
