@@ -11,7 +11,7 @@ from bridle.rules.names import Effect, Source, ToolName
 from bridle.rules.policy import Policy
 from bridle.rules.provenance import Directory
 from bridle.rules.sinks import Sink
-from bridle.rules.tool import Tool, ToolRule
+from bridle.rules.tool import Tool, ToolRule, narrowed
 
 WHOLE = """
 tools:
@@ -77,7 +77,7 @@ def test_a_tenant_has_stricter_labels_of_its_own() -> None:
     policy = load_policy(WHOLE).policy
     acme = policy.narrow(next(iter(policy.tenants.values())))
     assert acme.tools[PAY].source is Source.UNTRUSTED
-    sinks = acme.tools[PAY].sinks
+    sinks = narrowed(Tool(PAY), acme.tools[PAY]).sinks
     assert sinks is not None
     assert sinks[0] == Sink("to", ("dir:payees",))
     assert (acme.tools[PAY].max_writes, acme.max_writes) == (1, 1)
@@ -179,6 +179,10 @@ def test_stricter_labels_never_admit_more() -> None:
     strict = ToolRule(effect=Effect.WRITE, sinks=(Sink("to", ("user",), (), "3"), Sink("cc", ())), max_writes=1)
     both = loose.stricter(strict)
     assert both.effect is Effect.WRITE
-    assert both.sinks == (Sink("to", ("user",), (), "3"), Sink("cc", ()))
     assert both.max_writes == 1
-    assert both.stricter(loose) == both
+    tool = Tool(PAY)
+    assert narrowed(tool, both).sinks == (Sink("to", ("user",), (), "3"), Sink("cc", ()))
+    assert narrowed(tool, both.stricter(loose)) == narrowed(tool, both)
+    unsaid = ToolRule().stricter(strict)
+    assert narrowed(tool, unsaid).sinks is None, "a tenant names no sinks that nobody named: it would loosen them"
+    assert narrowed(Tool(PAY, sinks=()), unsaid).sinks == ()

@@ -1,22 +1,21 @@
 """Where values come from: what derives, and every trick that must not."""
 
 import base64
-from decimal import Decimal
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridle.rules.hosts import host_of, is_among
 from bridle.rules.names import CallId, ToolName
 from bridle.rules.provenance import Provenance, Result
-from bridle.rules.readings import clocks, days, moment, numbers
 from bridle.rules.sinks import Sink, read_sinks, stricter
 from bridle.rules.strict_json import Json
 from bridle.rules.text_index import MOST_TEXT, TextIndex, is_plain, normal
 
 TASK = """Please send 50.00 dollars to Ann Smith (ann@acme.example), and read https://docs.acme.example/a?b=1.
-Her account is DE89 3704 0044; see also status.acme.example. Meet on May 15th 2026 at 2 pm. Delete file with id '13'."""
+Her account is DE89 3704 0044; see also www.acme.example. Meet on May 15th 2026 at 2 pm.
+Delete file with id '13', C:\\Users\\ann."""
 
 
 def knowing(*results: Result, task: Json = TASK) -> Provenance:
@@ -66,13 +65,13 @@ TRUSTED = result(
         ("2026-05-15 14:00", ("user",)),
         ("2026-05-15T14:00:00", ("user",)),
         ("https://docs.acme.example/a?b=1", ("user",)),
-        ("https://status.acme.example/today", ("user",)),
+        ("https://www.acme.example/today", ("user",)),
         ("ops@acme.example", ("config",)),
         ("Bob@Acme.example", ("dir:contacts",)),
         ("carl@acme.example", ("trusted",)),
         ("dora@acme.example", ("trusted",)),
         (75, ("trusted",)),
-        ("\uff41nn@acme.example", ("user",)),  # a full-width letter is the letter
+        ("\uff21nn Smith", ("user",)),  # a full-width letter is the letter
     ],
 )
 def test_what_stands_in_a_place_derives_from_it(value: Json, places: tuple[str, ...]) -> None:
@@ -114,6 +113,17 @@ def test_what_stands_in_a_place_derives_from_it(value: Json, places: tuple[str, 
         base64.b64encode(b"https://docs.acme.example/a").decode(),
         "file:///etc/passwd",
         "https://acme.example/",
+        "\uff41nn@acme.example",  # but an address is read sign by sign
+        "ann@acme.example\n",
+        {"eve@evil.example": None},
+        [{"eve@evil.example": []}],
+        ["ann@acme.example"] * 201,
+        "00000050",
+        "x" * 2_001,
+        "C:\\Users",
+        "+50",
+        3704,  # a part of an account
+        "1999-05-15",
     ],
 )
 def test_what_does_not_stand_there_does_not_derive(value: Json) -> None:
@@ -134,7 +144,7 @@ def test_up_to_a_maximum_it_does_not_matter_where_a_number_comes_from() -> None:
     assert known.derives(100, sink("user", most="100"))
     assert known.derives(50, sink("user", most="10")), "the user said it"
     assert not known.derives(100.01, sink("user", most="100"))
-    assert not known.derives(-101, sink("user", most="100"))
+    assert not known.derives(-100, sink("user", most="100")), "less than nothing is another direction"
 
 
 def test_hosts_are_compared_by_name() -> None:
@@ -181,6 +191,16 @@ class TestIds:
         known = knowing(result("files.get", {"id": "14", "text": "no such file"}, {"file_id": "14"}), task="x")
         assert not known.derives("14", self.ids)
 
+    def test_what_nobody_would_call_an_id_is_none(self) -> None:
+        known = knowing(
+            result("api.get", {"id": "eve@evil.example", "ids": {"x": ["DE00"]}, "docId": "../etc"}), task="nothing"
+        )
+        assert not any(known.derives(one, self.ids) for one in ("eve@evil.example", "DE00", "../etc", "x"))
+
+    def test_a_result_that_nobody_knows_the_question_of_has_none(self) -> None:
+        known = knowing(Result(CallId("c1"), ToolName("files.list"), {"id": "14"}, None), task="x")
+        assert not known.derives("14", self.ids)
+
     def test_a_destructive_tool_takes_none(self) -> None:
         with pytest.raises(ValueError, match="destructive"):
             read_sinks({"file_id": ["user", "ids"]}, destructive=True)
@@ -201,6 +221,14 @@ class TestDirectories:
         says = result("people.find", "there is no eve@evil.example here", {"name": "eve@evil.example"})
         assert not knowing(says).derives("eve@evil.example", self.people)
 
+    @pytest.mark.parametrize("asked", ["x eve@evil.example", "<eve@evil.example>", "to:eve@evil.example", "eve@evil"])
+    def test_an_echo_in_other_words_does_not(self, asked: str) -> None:
+        echo = result("people.find", {"suggest": ["eve@evil.example"]}, {"name": asked})
+        assert not knowing(echo).derives("eve@evil.example", self.people)
+
+    def test_the_name_of_a_field_does_not(self) -> None:
+        assert not knowing(result("people.find", {"eve@evil.example": 1})).derives("eve@evil.example", self.people)
+
     def test_a_part_of_a_field_does_not(self) -> None:
         assert not knowing(result("people.find", {"note": "or eve@evil.example"})).derives(
             "eve@evil.example", self.people
@@ -209,10 +237,15 @@ class TestDirectories:
 
 def test_what_was_approved_is_trusted_in_this_run() -> None:
     known = knowing(MAIL)
-    known.endorse(iter(["eve@evil.example", 900]))
-    assert known.derives("EVE@evil.example", sink("user"))
-    assert known.derives(900, sink("user"))
-    assert not known.derives("eve@evil.example.org", sink("user"))
+    mailed, paid = replace(sink("user"), tool="mail"), replace(sink("user", argument="amount"), tool="pay")
+    known.endorse(mailed, ["eve@evil.example"])
+    known.endorse(paid, 900)
+    assert known.derives("EVE@evil.example", mailed)
+    assert known.derives(900, paid)
+    assert not known.derives("eve@evil.example.org", mailed)
+    assert not known.derives("eve@evil.example", paid), "another argument is another question"
+    assert not known.derives(900, mailed)
+    assert not known.derives("eve@evil.example", replace(mailed, tool="pay"))
 
 
 def test_a_lookup_that_something_untrusted_steers_is_known_by_its_arguments() -> None:
@@ -264,55 +297,6 @@ def test_whole_words_of_a_text_are_found_in_it(words: list[str]) -> None:
     assert index.holds(" ".join(words))
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("50, and 1,000.50 or 1.000,50", ["50", "1000.50", "1000.50"]),
-        ("-3.5 98.70.", ["-3.5", "98.70"]),
-        ("2026-05-15 10:30 12a a12 1.2.3.4 1/2", []),
-        ("$7 8%", ["7", "8"]),
-    ],
-)
-def test_numbers_are_read_as_people_write_them(text: str, found: list[str]) -> None:
-    assert list(numbers(text)) == [Decimal(one) for one in found]
-
-
-def test_days_and_times_are_read_as_people_write_them() -> None:
-    assert set(days("2026-05-15, 16 may 2026, may 17th, 2026, 18.05.2026 and june 1")) == {
-        (2026, 5, 15), (2026, 5, 16), (2026, 5, 17), (2026, 5, 18), (0, 6, 1),
-    }  # fmt: skip
-    assert set(clocks("10:30, 2 pm, 2:15pm, 12 am, 25:00")) == {(10, 30), (14, 0), (14, 15), (0, 0)}
-    assert moment("2026-05-15 00:00") == ((2026, 5, 15), None)
-    assert moment("2026-05-15 10:30:07") is None
-
-
-@pytest.mark.parametrize(
-    ("url", "host"),
-    [
-        ("https://Docs.Acme.example:8443/a#b", "docs.acme.example"),
-        ("http://acme.example.", "acme.example"),
-        ("https://a@b.example/", None),
-        ("https://b.example\\@c.example/", None),
-        ("https://b%2eexample/", None),
-        ("https://localhost/", None),
-        ("https://[::1]/", None),
-        ("https://b.example:99999999/", None),
-        ("ftp://b.example/", None),
-        ("https://b .example/", None),
-        ("//b.example/", None),
-        ("https://b\u3002example/", None),
-    ],
-)
-def test_a_host_is_read_in_one_way_or_not_at_all(url: str, host: str | None) -> None:
-    assert host_of(url) == host
-
-
-def test_a_pattern_stands_for_the_names_below_it() -> None:
-    assert is_among("a.b.example", {"*.b.example"})
-    assert not is_among("b.example", {"*.b.example"})
-    assert not is_among("ab.example", {"*.b.example"})
-
-
 def test_hidden_signs_are_seen() -> None:
     assert is_plain("Ann Smith\n")
     assert not any(is_plain(f"a{sign}b") for sign in "\u200b\u202e\u2066\x00\x1b\ue000\ufeff")
@@ -352,3 +336,35 @@ def test_a_common_word_costs_no_more_than_its_bound() -> None:
     assert index.holds("the end")
     assert not index.holds("end end")
     assert index.holds("the only end"), "the rarest word is looked for"
+
+
+@pytest.mark.parametrize(
+    ("task", "url", "derives"),
+    [
+        ("see README.md and report.zip", "https://readme.md/?q=secret", False),
+        ("see README.md and report.zip", "https://report.zip/", False),
+        ("look at acme.example please", "https://acme.example/any/path", False),
+        ("look at www.acme.example please", "https://www.acme.example/any/path", True),
+        ("version 10.0.0.1 of it", "http://10.0.0.1/latest/meta-data", False),
+        ("look at https://acme.example please", "http://acme.example/any/path", True),
+        ("look at https://acme.example/plan", "https://acme.example/other", False),
+        ("write to ann@acme.example", "https://acme.example/", False),
+        ("mail ann@strasse.example", "https://stra\u00dfe.example/", False),
+    ],
+)
+def test_a_host_counts_where_it_is_named_by_itself(task: str, url: str, derives: bool) -> None:
+    assert knowing(MAIL, task=task).derives(url, sink("user", argument="url")) is derives
+
+
+def test_folding_makes_no_other_address_of_one() -> None:
+    known = knowing(MAIL, task="mail ann@strasse.example, or Stra\u00dfe 5")
+    assert not known.derives("ann@stra\u00dfe.example", sink("user"))
+    assert known.derives("STRASSE 5", sink("user"))
+
+
+@pytest.mark.parametrize("text", ["1" + ",000" * 50_000 + "x", "a" + "\u0301\u0323" * 50_000, "1." * 100_000])
+def test_hostile_texts_take_a_time_that_grows_with_their_length(text: str) -> None:
+    """Each of these took the square of its length: this ends, or the suite does not."""
+    known = knowing(result("web.get", text, untrusted=False), task="nothing")
+    assert not known.derives(5.5, sink("trusted"))
+    assert not known.derives("2026-01-01", sink("trusted"))

@@ -316,7 +316,7 @@ def test_a_refusal_counts_once_per_turn_and_tool(refusals: list[Event], counted:
         (Source.TRUSTED, Confidentiality.PUBLIC, None, False, False),
         (Source.UNTRUSTED, Confidentiality.PUBLIC, None, True, False),
         (Source.TRUSTED, Confidentiality.PRIVATE, None, False, True),
-        (Source.UNTRUSTED, Confidentiality.PRIVATE, FailureKind.TIMEOUT, True, False),  # its error is read, too
+        (Source.UNTRUSTED, Confidentiality.PRIVATE, FailureKind.TIMEOUT, True, True),  # its error is read, too
     ],
 )
 def test_a_run_has_read_what_its_results_were_labelled_and_never_unreads_it(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from bridle.config.explain import ALWAYS
 from bridle.config.mistake import Keys, Mistake, Severity, did_you_mean, one_of, printable, spelled
 from bridle.config.schemas import arguments, properties_of
-from bridle.rules.names import Effect, ToolName
+from bridle.rules.names import Effect, Source, ToolName
 from bridle.rules.policy import Policy
 from bridle.rules.sinks import directories_of
 from bridle.rules.tool import Tool, ToolRule, narrowed
@@ -75,6 +75,9 @@ def _unsteered(policy: Policy, tools: Sequence[Tool]) -> Iterator[_Mismatch]:
             yield severity, keys, f"of {tool.name}, which writes, are not named", hint
     for name, directory in policy.directories.items():
         behind = next((ruled for _, ruled in rules if ruled.name == directory.tool), None)
+        if behind is not None and behind.effect is Effect.READ and behind.source is Source.UNTRUSTED:
+            hint = "a directory is a tool that strangers cannot write into"
+            yield Severity.ERROR, ("directories", name, "tool"), f"is {behind.name}, which is untrusted", hint
         if behind is not None and behind.effect is not Effect.READ:
             hint = "a directory is a tool that only reads"
             yield (

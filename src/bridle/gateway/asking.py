@@ -80,8 +80,10 @@ async def _preview(live: Live, proposal: Proposal, world: World) -> Json | CallF
     until = Millis(min(now + ruled.tool.timeout, live.state.work_until))
     context = CallContext(live.run, NO_CALL, live.tenant, key_of(live, proposal), 1, until)
     done = await perform(Permit(NO_CALL, until), lambda: preview(context, proposal.arguments), now)
-    if done.failed is not None:
-        return done.failed
+    if done.failed is not None:  # in our own words: the model is told, and this counts as no result that it read
+        kind = done.failed.kind
+        said = f"no answer within {ruled.tool.timeout // 1_000} s" if kind is FailureKind.TIMEOUT else kind
+        return CallFailed(kind, said)
     try:
         return clean(done.value, max_bytes=MOST_PREVIEWED)
     except BadJson as error:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from types import MappingProxyType
+from typing import TypedDict
 
 from bridle.gateway.admission import Verdict
 from bridle.gateway.cleaning import legible
@@ -164,7 +165,7 @@ def _tool_attempt(live: Live, answer: Verdict, performed: Performed, at: Millis)
     assert failed is not None
     if tool.effect is Effect.WRITE:
         return _write_failed(live, answer, failed, at)
-    ending = CallSettled(at, answer.call, paid, failure=failed.kind, source=proposal.source)  # it said why
+    ending = CallSettled(at, answer.call, paid, failure=failed.kind, **_label(proposal))  # it said why
     return Attempt(_settlement(live, proposal, ending, failed=failed), failure_of(proposal, failed), failed)
 
 
@@ -176,9 +177,22 @@ def _write_failed(live: Live, answer: Verdict, failed: CallFailed, at: Millis) -
         doubt = CallInDoubt(at, answer.call, can_be_found_out(_ruled(proposal)))
         settlement = replace(_settlement(live, proposal, doubt, failed=failed), doubt=failed.kind)
         return Attempt(settlement, in_doubt(proposal.tool), failed)
-    ending = CallSettled(at, answer.call, _paid(proposal), failure=failed.kind, source=proposal.source)
+    kind = FailureKind.INVALID_OUTPUT if happened else failed.kind  # it took effect, and only its answer is bad
+    ending = CallSettled(at, answer.call, _paid(proposal), failure=kind, **_label(proposal))
     settlement = replace(_settlement(live, proposal, ending, failed=failed), happened=happened)
     return Attempt(settlement, failure_of(proposal, failed), failed)
+
+
+class _Label(TypedDict):
+    source: Source
+    confidentiality: Confidentiality
+
+
+def _label(proposal: Proposal) -> _Label:
+    """Who may have written what a call came back with, an error too, and who may read it; a model's says nothing."""
+    if proposal.ruled is None:
+        return {"source": Source.TRUSTED, "confidentiality": Confidentiality.PUBLIC}
+    return {"source": proposal.source, "confidentiality": proposal.ruled.tool.confidentiality}
 
 
 def in_doubt(tool: ToolName) -> Refusal:
@@ -281,7 +295,7 @@ def ended_early(live: Live, answer: Verdict, permit: Permit, at: Millis) -> Sett
     elif proposal.ruled is not None and proposal.ruled.tool.effect is Effect.WRITE:
         ending = CallInDoubt(at, answer.call, can_be_found_out(proposal.ruled))
     else:
-        ending = CallSettled(at, answer.call, _paid(proposal), failure=FailureKind.CANCELLED)
+        ending = CallSettled(at, answer.call, _paid(proposal), failure=FailureKind.CANCELLED, **_label(proposal))
     return _settlement(live, proposal, ending)
 
 

@@ -42,6 +42,7 @@ class Ruled:
     rule: Schema | None  # the policy's own demands on the arguments
     output: Schema | None  # the tool's, or else the policy's, demands on the result
     asks: Schema | None = None  # the arguments that a person has to see first
+    misnamed: tuple[str, ...] = ()  # sinks of the policy that the tool has no argument for: nobody vouches for them
 
 
 class Toolbox:
@@ -105,12 +106,14 @@ class Toolbox:
         if declared is None:
             return None
         rule = policy.tools.get(name)
+        tool = narrowed(declared.tool, rule) if rule else declared.tool
         ruled = Ruled(
             declared,
-            narrowed(declared.tool, rule) if rule else declared.tool,
+            tool,
             _schema(rule.args) if rule and rule.args else None,
             _schema(rule.output) if rule and rule.output else declared.returns,
             _schema(rule.approval) if rule and rule.approval else None,
+            tuple(sink.argument for sink in tool.sinks or () if sink.argument not in _properties(declared.takes)),
         )
         if len(self._ruled) >= KNOWN:
             self._ruled.clear()
@@ -138,12 +141,17 @@ class Toolbox:
         return next(iter(difflib.get_close_matches(name, self._declared, n=1)), "")
 
 
+def _properties(takes: Schema) -> Mapping[str, object]:
+    known = takes.document.get("properties")
+    return known if isinstance(known, dict) else {}
+
+
 def _check_sinks(tool: Tool, takes: Schema) -> None:
     """A sink that the tool does not take would never be looked at. Raises BridleError."""
-    known = takes.document.get("properties")
+    known = _properties(takes)
     for sink in tool.sinks or ():
-        if not isinstance(known, dict) or sink.argument not in known:
-            close = difflib.get_close_matches(sink.argument, known if isinstance(known, dict) else (), n=1)
+        if sink.argument not in known:
+            close = difflib.get_close_matches(sink.argument, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise BridleError(f"the tool {tool.name}: sinks: it takes no argument {sink.argument}{hint}")
 

@@ -1,6 +1,6 @@
 """Where the values of a call came from, read out of the journal: only for calls that it matters for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from bridle.gateway.live import Live
@@ -10,7 +10,7 @@ from bridle.gateway.trail import sinks_of
 from bridle.rules.events import CallSettled
 from bridle.rules.flow_of_information import Tracing, Unproven, Way, When, way_of
 from bridle.rules.names import Confidentiality, Effect, Source
-from bridle.rules.provenance import Provenance
+from bridle.rules.provenance import Provenance, leaves
 from bridle.rules.sinks import Sink
 from bridle.rules.strict_json import Json
 from bridle.store.base import Store
@@ -54,9 +54,18 @@ def _tracing(
     is_verbatim = False
     if tool.effect is not Effect.READ:
         unproven = looked_up(known, sinks_of(proposal.ruled, arguments), arguments)
+        unproven += tuple(Unproven(name, ()) for name in proposal.ruled.misnamed)
+        if tool.destructive:  # nothing often means everything
+            unproven += tuple(Unproven(sink.argument, sink.places) for sink in _unsaid(tool.sinks or (), arguments))
         is_verbatim = tool.effect is Effect.EGRESS and bool(unproven) and known.stood(arguments)
     is_steered = is_tainted and tool.source is Source.TRUSTED and not known.is_known(arguments)
     return Tracing(is_tainted, has_read_private, unproven, is_verbatim, is_steered)
+
+
+def _unsaid(sinks: Sequence[Sink], arguments: Mapping[str, Json]) -> Iterator[Sink]:
+    for sink in sinks:
+        if all(leaf in (None, "") for leaf in leaves(arguments.get(sink.argument))):
+            yield sink
 
 
 def looked_up(known: Provenance, sinks: Sequence[Sink], arguments: Mapping[str, Json]) -> tuple[Unproven, ...]:

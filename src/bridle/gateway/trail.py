@@ -1,7 +1,7 @@
 """What a run has read, out of its journal: made when it first matters, and again after a crash."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from bridle.gateway.settlement import Settlement
@@ -12,7 +12,7 @@ from bridle.rules.events import CallAdmitted, CallResolved, CallReused, CallSett
 from bridle.rules.flow_of_information import Endorse
 from bridle.rules.names import CallId, Digest, Effect, RunId, Source, ToolName
 from bridle.rules.policy import Policy
-from bridle.rules.provenance import Provenance, Result, leaves
+from bridle.rules.provenance import Provenance, Result
 from bridle.rules.run import RunState
 from bridle.rules.sinks import Place, Sink
 from bridle.rules.strict_json import BadJson, Json
@@ -25,8 +25,8 @@ def sinks_of(ruled: Ruled, arguments: Mapping[str, Json]) -> tuple[Sink, ...]:
     """The controlling arguments; of an egress that names none, all of them."""
     sinks = ruled.tool.sinks or ()
     if ruled.tool.effect is Effect.EGRESS and ruled.tool.sinks is None:
-        return tuple(Sink(name, (Place.USER, Place.TRUSTED)) for name in arguments)
-    return sinks
+        sinks = tuple(Sink(name, (Place.USER, Place.TRUSTED)) for name in arguments)
+    return tuple(replace(sink, tool=ruled.tool.name) for sink in sinks)
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Trail:
     ) -> Provenance:
         """All of it, up to now; `pending` came in and is not written down yet."""
         if self.provenance is None:
-            self.provenance = _empty(policy)
+            self.provenance = _empty(policy, toolbox)
             self._inherit(store, toolbox, policy, state)
         self._read(store, toolbox, policy, state.run)
         for one in pending:
@@ -83,42 +83,50 @@ class Trail:
             case CallSettled():
                 self._settled(store, run, event, b"")
             case CallResolved(call=call, happened=True) if call in self.calls and event.result:
-                admitted = self.calls[call]
-                self._returned(store, run, call, admitted.tool, admitted.args, event.source, b"")
+                self._came(store, run, self.calls[call], b"", event.source)
             case CallReused(call=call, run=of_run) if of_run:
-                kept = store.payload(of_run, f"{event.of}.result") or b""
-                self._returned(store, run, call, event.tool, event.args, event.source, kept)
+                kept, asked = (_value(store.payload(of_run, f"{event.of}.{what}")) for what in ("result", "args"))
+                self._returned(call, event.tool, kept, asked, event.source)
             case _:
                 pass
 
     def _settled(self, store: Store, run: RunId, event: CallSettled, kept: bytes) -> None:
         admitted = self.calls.get(event.call)
         if admitted is not None and event.failure is None:
-            self._returned(store, run, event.call, admitted.tool, admitted.args, event.source, kept)
+            self._came(store, run, admitted, kept, event.source)
 
-    def _returned(
-        self, store: Store, run: RunId, call: CallId, tool: ToolName, args: Digest, source: Source, kept: bytes
-    ) -> None:
+    def _came(self, store: Store, run: RunId, admitted: CallAdmitted, kept: bytes, source: Source) -> None:
+        call = admitted.call
+        if call not in self.done:
+            asked = _value(store.payload(run, f"{self.first.get(admitted.args, call)}.args"))
+            value = _value(kept or store.payload(run, f"{call}.result"))
+            self._returned(call, admitted.tool, value, asked, source)
+
+    def _returned(self, call: CallId, tool: ToolName, value: Json, asked: Json, source: Source) -> None:
         if call in self.done:
             return
         self.done.add(call)
-        asked = _value(store.payload(run, f"{self.first.get(args, call)}.args"))
-        value = _value(kept or store.payload(run, f"{call}.result"))
         assert self.provenance is not None
-        asked_with = asked if isinstance(asked, dict) else {}
-        self.provenance.returned(Result(call, tool, value, asked_with, source is Source.UNTRUSTED))
+        known = asked if isinstance(asked, dict) else None
+        self.provenance.returned(Result(call, tool, value, known, source is Source.UNTRUSTED))
 
     def _endorse(self, store: Store, toolbox: Toolbox, policy: Policy, run: RunId, event: CallAdmitted) -> None:
         ruled, asked = toolbox.under(policy, event.tool), _value(store.payload(run, f"{event.call}.args"))
         assert self.provenance is not None
         if ruled is not None and isinstance(asked, dict):
             for sink in sinks_of(ruled, asked):
-                self.provenance.endorse(leaf for leaf in leaves(asked.get(sink.argument)) if leaf is not None)
+                self.provenance.endorse(sink, asked.get(sink.argument))
 
 
-def _empty(policy: Policy) -> Provenance:
+def _empty(policy: Policy, toolbox: Toolbox) -> Provenance:
+    """A tool is a directory where it only reads, and is trusted; whoever steers it."""
     listed = {name: one.values for name, one in policy.directories.items() if not one.tool}
-    tools = {name: one.tool for name, one in policy.directories.items() if one.tool}
+    ruled = {name: toolbox.under(policy, one.tool) for name, one in policy.directories.items() if one.tool}
+    tools = {
+        name: one.tool.name
+        for name, one in ruled.items()
+        if one is not None and one.tool.effect is Effect.READ and one.tool.source is Source.TRUSTED
+    }
     return Provenance(policy.constants, listed, tools)
 
 

@@ -272,14 +272,16 @@ def _over_quota(call: Call, seen: Snapshot) -> Objection | None:
     """A tool's own number of calls in one run, and of writes: the right recipient, but three times, is refused."""
     if seen.tool is None or call.kind is CallKind.MODEL:
         return None
-    used, written = seen.run.committed(tool_unit(call.tool)), seen.run.writes.get(call.tool, 0)
+    used = seen.run.committed(tool_unit(call.tool))
     if used >= seen.tool.max_calls:
         return Deny(StopReason.TOOL_QUOTA, {"tool": call.tool, "limit": seen.tool.max_calls, "used": used})
-    if seen.claim is None or seen.claim.earlier is not None:
-        return None  # no write, or one that was counted when its key was new
+    if seen.claim is None or call.attempt > 1:
+        return None  # no write, or one that was counted when it was first sent
+    family = (seen.run, *seen.above)
+    written = sum(one.writes.get(call.tool, 0) for one in family)
     if written >= seen.tool.max_writes:
         return _too_many(call, "max_writes", seen.tool.max_writes, written)
-    everything = sum(seen.run.writes.values())
+    everything = sum(sum(one.writes.values()) for one in family)
     if everything >= seen.policy.max_writes:
         return _too_many(call, "writes.max_per_run", seen.policy.max_writes, everything)
     return None

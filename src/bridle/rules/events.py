@@ -255,6 +255,7 @@ class ChildClosed:
     is_tainted: bool = False
     has_read_private: bool = False
     missing: tuple[ToolName, ...] = ()
+    writes: Mapping[ToolName, int] = field(default_factory=dict)  # that may have taken effect, by tool
 
 
 @event

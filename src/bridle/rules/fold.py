@@ -33,7 +33,7 @@ from bridle.rules.events import (
     StepEntered,
     ToolsWithheld,
 )
-from bridle.rules.failure import DID_NOT_HAPPEN, FailureKind
+from bridle.rules.failure import FailureKind
 from bridle.rules.names import (
     BYTES_OBSERVED,
     IN_FLIGHT,
@@ -187,6 +187,9 @@ def _child(state: RunState, event: ChildFunded | ChildRefused | ChildClosed) -> 
         missing=_missing(state.missing, *event.missing),
         is_tainted=state.is_tainted or event.is_tainted,
         has_read_private=state.has_read_private or event.has_read_private,
+        writes={
+            tool: state.writes.get(tool, 0) + event.writes.get(tool, 0) for tool in {**state.writes, **event.writes}
+        },
     )
 
 
@@ -267,7 +270,7 @@ def _settled(state: RunState, event: CallSettled) -> RunState:
         missing = tuple([name for name in missing if name != call.tool])
     elif event.failure in _NOT_THERE:
         missing = _missing(missing, call.tool)
-    refused = call.effect is Effect.WRITE and event.failure in DID_NOT_HAPPEN
+    refused = call.effect is Effect.WRITE and event.failure not in (None, FailureKind.INVALID_OUTPUT)
     return _closed(
         state,
         event.call,
@@ -278,7 +281,7 @@ def _settled(state: RunState, event: CallSettled) -> RunState:
         recent=recent,
         missing=missing,
         is_tainted=state.is_tainted or event.source is Source.UNTRUSTED,  # an error is read, too
-        has_read_private=state.has_read_private or (usable and event.confidentiality is Confidentiality.PRIVATE),
+        has_read_private=state.has_read_private or event.confidentiality is Confidentiality.PRIVATE,
     )
 
 

@@ -251,7 +251,7 @@ def _rule(known: dict[str, object]) -> ToolRule:
     kinds: dict[str, Callable[[str], object]] = {
         "effect": Effect, "source": Source, "confidentiality": Confidentiality, "reuse": ReuseScope,
     }  # fmt: skip
-    known = {**known, "sinks": as_sinks(known.get("sinks"))}
+    known = {**known, "sinks": as_sinks(known.get("sinks")), "narrower": as_sinks(known.get("narrower"))}
     read = {name: kinds[name](value) if name in kinds and isinstance(value, str) else value
             for name, value in known.items()}  # fmt: skip
     return ToolRule(**read)  # type: ignore[arg-type]  # read back as `canonical` wrote it

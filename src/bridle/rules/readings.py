@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
-_ALONE, _ENDS = r"(?<![\w.,:/-])", r"(?![\w.,:/-]*\d)(?!\w)"
-_NUMBER = re.compile(rf"{_ALONE}[-+]?(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,18}})(?:\.\d{{1,9}})?{_ENDS}")
-_EUROPEAN = re.compile(rf"{_ALONE}[-+]?\d{{1,3}}(?:\.\d{{3}})*,\d{{1,2}}{_ENDS}")
+_ALONE, _ENDS = r"(?<![\w.,:/-])(?<!\d )", r"(?![.,:/ -]?\d)(?!\w)"  # no part of a date, a version or an account
+_NUMBER = re.compile(rf"{_ALONE}[-+]?(?:\d{{1,3}}(?:,\d{{3}}){{1,5}}|\d{{1,18}})(?:\.\d{{1,9}})?{_ENDS}")
+_EUROPEAN = re.compile(rf"{_ALONE}[-+]?\d{{1,3}}(?:\.\d{{3}}){{0,5}},\d{{1,2}}{_ENDS}")
+_PLAIN = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = r"(?P<month>jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec)[a-z]{0,6}\.?"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
@@ -39,11 +40,8 @@ def numbers(text: str) -> Iterator[Decimal]:
 
 
 def number(text: str) -> Decimal | None:
-    """The number that a text is, or None."""
-    try:
-        return Decimal(text) if re.fullmatch(r"[-+]?\d{1,18}(\.\d{1,9})?", text) and text.isascii() else None
-    except InvalidOperation:  # pragma: no cover - the form rules it out
-        return None
+    """The number that a text is, or None; one with leading zeros or a plus is an account or a telephone."""
+    return Decimal(text) if _PLAIN.fullmatch(text) else None
 
 
 def days(text: str) -> Iterator[Day]:

@@ -28,6 +28,7 @@ class Sink:
     places: tuple[str, ...]
     hosts: tuple[str, ...] = ()  # names, or `*.example.com`
     most: str = ""  # a decimal number: up to it, it does not matter where a number comes from
+    tool: str = ""  # whose sink it is, where that matters
 
 
 Sinks = tuple[Sink, ...]
@@ -40,6 +41,8 @@ def read_sinks(given: object, *, destructive: bool = False) -> Sinks:
     """
     if not isinstance(given, Mapping):
         raise ValueError(f"write a mapping such as {{to: [user]}}, not {given!r}")
+    if not given:
+        raise ValueError("it names no argument; say without_sinks: true where there is none")
     found = []
     for argument, said in given.items():
         if not isinstance(argument, str) or not argument:

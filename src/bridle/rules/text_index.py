@@ -9,19 +9,39 @@ from decimal import Decimal
 
 from bridle.rules.readings import Clock, Day, clocks, days, numbers
 
-MOST_TEXT = 8_000_000  # characters that are indexed; what comes after them is not found, which errs on the safe side
+MOST_TEXT = 2_000_000  # characters that are indexed; what comes after them is not found, which errs on the safe side
+MOST_TEXTS = 50_000
 MOST_PLACES = 200  # of the rarest word of a value that are looked at; a phrase of nothing but common words is not found
 _WORD = re.compile(r"\w+")
 _SPACE = re.compile(r"\s+")
-_JOINERS = frozenset("@.+-/%~'&")  # inside of an address, a name or a path they do not end it
+_OF_ADDRESSES = "@./:\\"
+_JOINERS = frozenset("@.+-/%~'&\\:#=|")  # inside of an address, a name or a path they do not end it
+_PIECE = 128
 _HIDDEN = ("Cf", "Cc", "Co", "Cs", "Cn")
 
 
-def normal(text: str) -> str:
-    """NFKC, casefolded, white space folded into single spaces."""
+def normal(text: str, most: int = MOST_TEXT) -> str:
+    """NFKC, casefolded, white space folded into single spaces; nothing, where that makes more than `most` of it.
+
+    In pieces: a run of accents takes the square of its length, and one sign may become eighteen.
+    """
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
+        pieces: list[str] = []
+        for at in range(0, len(text), _PIECE):
+            pieces.append(unicodedata.normalize("NFKC", text[at : at + _PIECE]))
+            most -= len(pieces[-1])
+            if most < 0:
+                return ""
+        text = "".join(pieces)
     return _SPACE.sub(" ", text.casefold()).strip()
+
+
+def is_exact(value: str) -> bool:
+    """Whether an address, a path or a host is written as it will be read: only its case is lost in the comparison.
+
+    `stra\u00dfe.example` and `strasse.example` are two hosts, and casefolding makes one word of them.
+    """
+    return not any(sign in value for sign in _OF_ADDRESSES) or normal(value) == value.lower()
 
 
 def is_plain(value: str) -> bool:
@@ -54,7 +74,9 @@ class TextIndex:
 
     def add(self, text: str, owner: int = 0) -> None:
         """One more text, and whose it is; it is indexed when something is looked for."""
-        line = normal(text)
+        if self._size + len(text) > MOST_TEXT or len(self._starts) >= MOST_TEXTS:
+            return
+        line = normal(text, MOST_TEXT - self._size)
         if line and self._size + len(line) <= MOST_TEXT:
             self._starts.append(self._size + 1)
             self._owners.append(owner)

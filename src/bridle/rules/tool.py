@@ -84,6 +84,7 @@ class ToolRule:
     destructive: bool | None = None
     sinks: Sinks | None = None
     max_writes: int | None = None
+    narrower: Sinks | None = None  # what tenants and flows add: they narrow sinks that were named, and name none
 
     def stricter(self, other: "ToolRule") -> "ToolRule":
         """This rule with the labels and quotas of another one, where they admit less."""
@@ -93,7 +94,7 @@ class ToolRule:
             source=_strictest(self.source, other.source, (Source.TRUSTED, Source.UNTRUSTED)),
             confidentiality=_strictest(self.confidentiality, other.confidentiality, tuple(Confidentiality)),
             destructive=self.destructive or other.destructive,
-            sinks=stricter(self.sinks, other.sinks),
+            narrower=stricter(self.narrower, other.sinks),
             max_calls=_least_said(self.max_calls, other.max_calls),
             max_writes=_least_said(self.max_writes, other.max_writes),
         )
@@ -112,6 +113,9 @@ def _reuse_window(reuse: ReuseScope | Millis) -> int:
 def narrowed(tool: Tool, rule: ToolRule) -> Tool:
     """The tool under a rule of the policy: each label as strict, each bound as small, as the stricter of the two."""
     destructive = tool.destructive or bool(rule.destructive)
+    sinks = stricter(tool.sinks, rule.sinks)
+    if sinks:
+        sinks = stricter(sinks, rule.narrower)
     return Tool(
         name=tool.name,
         description=tool.description,
@@ -136,7 +140,7 @@ def narrowed(tool: Tool, rule: ToolRule) -> Tool:
         lands_within=tool.lands_within,
         key_ttl=tool.key_ttl,
         destructive=destructive,
-        sinks=_without_ids(stricter(tool.sinks, rule.sinks)) if destructive else stricter(tool.sinks, rule.sinks),
+        sinks=_without_ids(sinks) if destructive else sinks,
         max_writes=_least(tool.max_writes, rule.max_writes),
     )
 

@@ -35,7 +35,14 @@ def closed_into(tx: Transaction, child: RunState, now: Millis) -> None:
     parent = tx.state(child.parent)
     if child.run in parent.children:
         closed = ChildClosed(
-            now, child.run, child.used, child.stop.reason, child.is_tainted, child.has_read_private, child.missing
+            now,
+            child.run,
+            child.used,
+            child.stop.reason,
+            child.is_tainted,
+            child.has_read_private,
+            child.missing,
+            child.writes,
         )
         tx.append(parent.run, parent.epoch, [closed])
 
