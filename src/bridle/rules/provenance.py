@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
+from typing import TypeGuard
 
 from bridle.rules.hosts import host_of, is_among
 from bridle.rules.names import CallId, ToolName
@@ -254,11 +255,15 @@ def _typed_ids(value: Json) -> Iterator[Scalar]:
         for name, inner in value.items():
             if _ID_FIELD.fullmatch(name):
                 found = inner if isinstance(inner, list) else [inner]
-                yield from (one for one in found if type(one) in (str, int) and _ID.fullmatch(str(one)))
+                yield from (one for one in found if _is_an_id(one))
             yield from _typed_ids(inner)
     elif isinstance(value, list):
         for inner in value:
             yield from _typed_ids(inner)
+
+
+def _is_an_id(value: Json) -> TypeGuard[str | int]:
+    return isinstance(value, str | int) and not isinstance(value, bool) and bool(_ID.fullmatch(str(value)))
 
 
 def _is_moment(index: TextIndex, text: str) -> bool:
