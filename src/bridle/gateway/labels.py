@@ -30,7 +30,8 @@ class Labels(TypedDict, total=False):
 
     Of a write: `key` names it by its arguments ("refund:{order_id}"), `idempotency` says how the far end knows a
     repeated one. `probe(key)` returns the receipt of a write, or None where the far end has not seen it; that counts
-    after `lands_within`. After `key_ttl` the far end has forgotten a key. `preview(args)` is for who approves.
+    after `lands_within`. After `key_ttl` the far end has forgotten a key. `preview(args)` is for who approves; it is
+    performed before he does, and must not leave the house.
 
     Of a write or an egress: `sinks` names the arguments that steer it, and the places their values may come from in a
     run that has read untrusted text: {"to": ["user", "trusted", "dir:contacts"], "amount": {"from": ["user"], "max":
