@@ -191,6 +191,12 @@ class TestIds:
         known = knowing(result("files.get", {"id": "14", "text": "no such file"}, {"file_id": "14"}), task="x")
         assert not known.derives("14", self.ids)
 
+    @pytest.mark.parametrize("value", ["12345", 12345])
+    def test_an_id_of_a_result_counts_only_where_ids_may_come_from(self, value: Json) -> None:
+        known = knowing(result("files.list", {"id": 12345}), task="nothing")
+        assert known.derives(value, self.ids)
+        assert not known.derives(value, sink("user", "trusted", argument="file_id"))
+
     def test_what_nobody_would_call_an_id_is_none(self) -> None:
         known = knowing(
             result("api.get", {"id": "eve@evil.example", "ids": {"x": ["DE00"]}, "docId": "../etc"}), task="nothing"
@@ -221,7 +227,7 @@ class TestDirectories:
         says = result("people.find", "there is no eve@evil.example here", {"name": "eve@evil.example"})
         assert not knowing(says).derives("eve@evil.example", self.people)
 
-    @pytest.mark.parametrize("asked", ["x eve@evil.example", "<eve@evil.example>", "to:eve@evil.example", "eve@evil"])
+    @pytest.mark.parametrize("asked", ["x eve@evil.example", "<eve@evil.example>", "to:eve@evil.example"])
     def test_an_echo_in_other_words_does_not(self, asked: str) -> None:
         echo = result("people.find", {"suggest": ["eve@evil.example"]}, {"name": asked})
         assert not knowing(echo).derives("eve@evil.example", self.people)

@@ -144,7 +144,8 @@ class Provenance:
             return True
         if Place.IDS in sink.places or _ID_FIELD.fullmatch(sink.argument):
             return self._may_be_id(normal(written), sink) and (
-                normal(written) in self.ids or any(index.holds(normal(written)) for index in self._indexes(sink))
+                (Place.IDS in sink.places and normal(written) in self.ids)
+                or any(index.holds(normal(written)) for index in self._indexes(sink))
             )
         return any(index.names_number(value) for index in self._indexes(sink))
 
@@ -231,8 +232,8 @@ def values(value: Json) -> Iterator[Scalar]:
 
 
 def _is_echo(field_: str, asked: Collection[str]) -> bool:
-    """Whether a field says what the call was asked with, or a part of it, or that and more."""
-    return any(one and (field_ in one or (len(one) >= LONG_ENOUGH and one in field_)) for one in asked)
+    """Whether a field says what the call was asked with, or a part of it."""
+    return any(field_ in one for one in asked)
 
 
 def texts(value: Json) -> Iterator[str]:
