@@ -20,13 +20,14 @@ from bridle.runs.signals import Denied
 from bridle.store.roll import Roll
 from bridle.store.sqlite import SqliteStore
 from bridle.testing.virtual_time import VirtualLoop, run_virtual, virtual_world
-from tests.gateway.house import allowing, at, journal
+from tests.gateway.house import UNGUARDED, allowing, at, journal
 
 SEEN = ToolRule(approval="{}")
 POLICY = Policy(
     allow=frozenset(ToolName(name) for name in ("order.read", "job.poll", "card.charge", "mail.send")),
     tools={ToolName("mail.send"): SEEN},
     require_approval=False,
+    flow_rule=UNGUARDED,
 )
 
 
