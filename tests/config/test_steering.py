@@ -9,8 +9,7 @@ from bridle.config.explain import explain
 from bridle.rules.flow_of_information import Endorse, FlowRule, Way, When
 from bridle.rules.names import Effect, Source, ToolName
 from bridle.rules.policy import Policy
-from bridle.rules.provenance import Directory
-from bridle.rules.sinks import Sink
+from bridle.rules.sinks import Directory, Sink
 from bridle.rules.tool import Tool, ToolRule, narrowed
 
 WHOLE = """

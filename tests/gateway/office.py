@@ -9,7 +9,7 @@ from bridle.bridle import Bridle
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import ToolName
 from bridle.rules.policy import Limits, Policy
-from bridle.rules.provenance import Directory
+from bridle.rules.sinks import Directory
 from bridle.runs.run import Run
 from bridle.runs.signals import Denied, Held
 from bridle.testing.virtual_time import VirtualLoop, run_virtual, virtual_world

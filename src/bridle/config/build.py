@@ -46,7 +46,7 @@ from bridle.rules.policy import (
     Policy,
     Window,
 )
-from bridle.rules.provenance import Directory
+from bridle.rules.sinks import Directory
 from bridle.rules.text_index import normal
 from bridle.rules.tool import ReuseScope, ToolRule
 

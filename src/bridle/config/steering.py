@@ -8,7 +8,7 @@ from bridle.config.mistake import Keys
 from bridle.config.tree import Tree
 from bridle.rules.flow_of_information import Endorse, FlowRule, Way, When
 from bridle.rules.names import ToolName
-from bridle.rules.provenance import Directory
+from bridle.rules.sinks import Directory
 from bridle.rules.text_index import is_plain, normal
 
 MOST_BYTES = 5_000_000

@@ -24,8 +24,7 @@ from bridle.rules.names import (
     Unit,
     UsdNanos,
 )
-from bridle.rules.provenance import Directory
-from bridle.rules.sinks import as_sinks
+from bridle.rules.sinks import Directory, as_sinks
 from bridle.rules.tool import ReuseScope, ToolRule
 
 EXPIRES_AFTER = Millis(24 * 3_600_000)  # of a question to a person

@@ -34,14 +34,6 @@ class Result:
     is_untrusted: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """Values that may be acted on whoever names them: listed, or whole fields of what a read-only tool returned."""
-
-    values: frozenset[str] = frozenset()  # normal values
-    tool: ToolName = ToolName("")
-
-
 @dataclass(slots=True)
 class Provenance:
     """What one run knows its values from. It grows with the run, and never says less than it did."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import cast
 
 from bridle.rules.hosts import is_pattern
+from bridle.rules.names import ToolName
 
 DIRECTORY = "dir:"
 
@@ -29,6 +30,14 @@ class Sink:
     hosts: tuple[str, ...] = ()  # names, or `*.example.com`
     most: str = ""  # a decimal number: up to it, it does not matter where a number comes from
     tool: str = ""  # whose sink it is, where that matters
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Values that may be acted on whoever names them: listed, or whole fields of what a read-only tool returned."""
+
+    values: frozenset[str] = frozenset()  # normal values
+    tool: ToolName = ToolName("")
 
 
 Sinks = tuple[Sink, ...]
