@@ -10,8 +10,9 @@ from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.names import ToolName
 from bridle.rules.policy import Limits, Policy
 from bridle.rules.sinks import Directory
+from bridle.rules.stop import Status
 from bridle.runs.run import Run
-from bridle.runs.signals import Denied, Held
+from bridle.runs.signals import Denied
 from bridle.testing.virtual_time import VirtualLoop, run_virtual, virtual_world
 
 TASK = "Send the minutes to ann@acme.example, 50 dollars to DE89370400440532013000, and see https://acme.example/plan"
@@ -98,16 +99,23 @@ class Office:
 Story = Callable[[Office, Run], Coroutine[object, object, None]]
 
 
-def tell(story: Story, policy: Policy = POLICY, *, mail: str = MAIL, task: str = TASK) -> Office:
-    """A foreign loop's run over these tools."""
+def tell(story: Story, policy: Policy = POLICY, *, waits: bool = False) -> Office:
+    """A foreign loop's run over these tools, to the end of the story; or, with `waits`, to a call that waits.
+
+    A call that is held ends the story without a word, so that what it says after it would never be looked at.
+    """
 
     async def told(loop: VirtualLoop) -> Office:
+        ended = False
         async with Bridle(policy, ":memory:", world=virtual_world(loop)) as b:
-            office = Office(b, mail=mail)
+            office = Office(b)
             office.furnish()
-            async with b.attach(agent="office", task=task) as run:
+            async with b.attach(agent="office", task=TASK) as run:
                 await story(office, run)
+                ended = True
                 run.finish("done")
+            assert run.result is not None
+            assert (run.result.status is Status.WAITING, ended) == (waits, not waits), run.result
             return office
 
     return run_virtual(told)
@@ -118,9 +126,3 @@ async def denied(run: Run, tool: str, **arguments: object) -> Denied:
     with pytest.raises(Denied) as refusal:
         await run.call(tool, arguments)
     return refusal.value
-
-
-async def asked(run: Run, tool: str, **arguments: object) -> None:
-    """The call is not made before a person says so; the run is suspended, and this ends the story."""
-    with pytest.raises(Held):
-        await run.call(tool, arguments)

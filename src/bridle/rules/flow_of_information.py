@@ -91,7 +91,9 @@ def told_of(traced: Tracing) -> dict[str, str]:
     if not traced.unproven:
         return {}
     first = traced.unproven[0]
-    told = {"argument": ", ".join(one.argument for one in traced.unproven), "may come from": " or ".join(first.places)}
+    told = {"argument": ", ".join(one.argument for one in traced.unproven)}
+    if first.places:
+        told["may come from"] = " or ".join(first.places)
     return told | ({"seen in": f"{first.call} ({first.tool})"} if first.call else {})
 
 

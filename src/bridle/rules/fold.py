@@ -54,6 +54,7 @@ from bridle.rules.stop import StopNote, StopReason
 _NOT_THERE = frozenset({
     FailureKind.UNAVAILABLE, FailureKind.TIMEOUT, FailureKind.RATE_LIMITED, FailureKind.CRASHED,
 })  # fmt: skip
+_WRITTEN = (None, FailureKind.INVALID_OUTPUT)  # of a write: it took effect, whatever its answer was
 _UNAVAILABLE = frozenset({StopReason.TOOL_UNAVAILABLE, StopReason.MODEL_UNAVAILABLE, StopReason.RATE_LIMITED})
 
 
@@ -194,7 +195,9 @@ def _child(state: RunState, event: ChildFunded | ChildRefused | ChildClosed) -> 
 
 
 def _admitted(state: RunState, event: CallAdmitted) -> RunState:
-    opened = OpenCall(event.kind, event.tool, event.args, event.hold, event.effect, event.turn, state.entered, event.at)
+    opened = OpenCall(
+        event.kind, event.tool, event.args, event.hold, event.effect, event.turn, state.entered, event.at, event.attempt
+    )
     finalises = event.purpose is Purpose.FINALISE
     writes = state.writes
     if event.effect is Effect.WRITE and event.attempt == 1:
@@ -214,9 +217,13 @@ def _admitted(state: RunState, event: CallAdmitted) -> RunState:
     )
 
 
-def _not_written(state: RunState, tool: ToolName) -> dict[str, object]:
-    """A write that certainly took no effect is given back to the quota of its tool."""
-    return {"writes": {**state.writes, tool: max(state.writes.get(tool, 0) - 1, 0)}}
+def _not_written(state: RunState, call: OpenCall) -> dict[str, object]:
+    """A write that certainly took no effect is given back to the quota of its tool, where it was what counted."""
+    return _counted(state, call.tool, -1) if call.effect is Effect.WRITE and call.attempt == 1 else {}
+
+
+def _counted(state: RunState, tool: ToolName, more: int) -> dict[str, object]:
+    return {"writes": {**state.writes, tool: max(state.writes.get(tool, 0) + more, 0)}}
 
 
 def _over(state: RunState, event: RunHalted | RunStopped) -> RunState:
@@ -270,12 +277,11 @@ def _settled(state: RunState, event: CallSettled) -> RunState:
         missing = tuple([name for name in missing if name != call.tool])
     elif event.failure in _NOT_THERE:
         missing = _missing(missing, call.tool)
-    refused = call.effect is Effect.WRITE and event.failure not in (None, FailureKind.INVALID_OUTPUT)
     return _closed(
         state,
         event.call,
         event.used,
-        **(_not_written(state, call.tool) if refused else {}),
+        **({} if event.failure in _WRITTEN else _not_written(state, call)),
         seq=state.seq + 1,
         last_at=event.at,
         recent=recent,
@@ -287,13 +293,15 @@ def _settled(state: RunState, event: CallSettled) -> RunState:
 
 def _unsettled(state: RunState, event: CallVoided | CallInDoubt) -> RunState:
     """Nothing came back: a call that was never sent pays nothing, one that nobody knows the end of pays all."""
-    if isinstance(event, CallVoided):
-        unsent = _open(state, event.call)
-        back = _not_written(state, unsent.tool) if unsent.effect is Effect.WRITE else {}
-        return _closed(state, event.call, {}, seq=state.seq + 1, last_at=event.at, **back)
     opened = _open(state, event.call)
+    if isinstance(event, CallVoided):
+        back = _not_written(state, opened)
+        return _closed(state, event.call, {}, seq=state.seq + 1, last_at=event.at, **back)
     doubts = {**state.in_doubt, event.call: opened.tool}
-    return _closed(state, event.call, _paid(opened.hold), seq=state.seq + 1, last_at=event.at, in_doubt=doubts)
+    counted = {} if opened.attempt == 1 else _counted(state, opened.tool, 1)  # each doubt is given back by itself
+    return _closed(
+        state, event.call, _paid(opened.hold), seq=state.seq + 1, last_at=event.at, in_doubt=doubts, **counted
+    )
 
 
 def _resolved(state: RunState, event: CallResolved) -> RunState:
@@ -303,7 +311,7 @@ def _resolved(state: RunState, event: CallResolved) -> RunState:
     rest = {call: tool for call, tool in state.in_doubt.items() if call != event.call}
     last_at = state.last_at if state.phase is Phase.STOPPED else event.at
     tool = state.in_doubt[event.call]
-    came = _received(state, event, tool) if event.happened else _not_written(state, tool)
+    came = _received(state, event, tool) if event.happened else _counted(state, tool, -1)
     return changed(state, seq=state.seq + 1, last_at=last_at, in_doubt=rest, **came)
 
 

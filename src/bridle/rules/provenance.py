@@ -72,9 +72,7 @@ class Provenance:
 
     def endorse(self, sink: Sink, value: Json) -> None:
         """A person approved a call with this: it is trusted there, and nowhere else."""
-        self.endorsed.update(
-            (sink.tool, sink.argument, normal(str(leaf))) for leaf in leaves(value) if leaf is not None
-        )
+        self.endorsed.update((sink.tool, sink.argument, normal(text)) for text in texts(value))
 
     def strange(self, value: Json, sink: Sink) -> list[Scalar]:
         """What in the value of a sink comes from none of its places; of very many values, the first."""
@@ -230,17 +228,7 @@ def _is_echo(field_: str, asked: Collection[str]) -> bool:
 
 def texts(value: Json) -> Iterator[str]:
     """All that can be read in a value: its texts, its numbers, and the names of its fields."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield name
-            yield from texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from texts(inner)
-    elif isinstance(value, str):
-        yield value
-    elif value is not None and not isinstance(value, bool):
-        yield str(value)
+    return (str(leaf) for leaf in leaves(value) if leaf is not None and not isinstance(leaf, bool))
 
 
 def _typed_ids(value: Json) -> Iterator[Scalar]:

@@ -51,6 +51,7 @@ class OpenCall:
     turn: int
     entered: int  # the step it belongs to, by the number of that step's entry
     at: Millis
+    attempt: int = 1
 
 
 @data

@@ -111,8 +111,8 @@ def decode_state(body: bytes) -> RunState:
 
 
 def _open_call(row: list[object]) -> OpenCall:
-    kind, tool, args, hold, effect, turn, entered, at = row
-    return OpenCall(CallKind(kind), tool, args, hold, Effect(effect), turn, entered, at)  # type: ignore[arg-type]  # read back as written
+    kind, tool, args, hold, effect, *more = row
+    return OpenCall(CallKind(kind), tool, args, hold, Effect(effect), *more)  # type: ignore[arg-type]  # read back as written
 
 
 def _asked(row: list[object]) -> Asked:
