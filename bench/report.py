@@ -17,12 +17,11 @@ from statistics import median
 
 from bench import measure, postgres
 from bench.peers import ROSTER, contestant
-from bench.rows import LINES, MEASUREMENTS, Arena, Samples
+from bench.rows import HOP_US, LINES, MEASUREMENTS, Arena, Samples
 
 RESULTS = Path(__file__).parent / "results"
 US = "bridle"
 ON_A_SERVER = "DBOS on Postgres"
-HOP_US = 38  # of processor time, on the machine on which the limits of the table were set
 
 
 def options() -> argparse.Namespace:
@@ -79,7 +78,15 @@ def table(lines: dict[str, Samples], versions: dict[str, str]) -> str:
             continue
         samples = lines[key]
         cells = [_cell(samples[name], line.unit) if name in samples else "-" for name in versions]
-        rows.append([line.title, *cells, line.goal(line.must), line.goal(line.should), line.verdict(US, samples)])
+        rows.append(
+            [
+                line.title,
+                *cells,
+                line.goal(line.must, samples),
+                line.goal(line.should, samples),
+                line.verdict(US, samples),
+            ]
+        )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -96,7 +103,7 @@ def footnote(where: dict[str, str | float], versions: dict[str, str], is_quick: 
     return (
         f"Medians of {rounds} in one process, {where['date']}, {where['cores']} cores; before it, load "
         f"{where['load']} and {where['commit_us']} us for a FULL commit of one row (when either is high, do it again); "
-        f"a hop to a thread and back costs {where['hop_us']} us here, and {HOP_US} us where the limits were set; "
+        f"a hop to a thread and back costs {where['hop_us']} us here, and {HOP_US} us where the bounds were set; "
         f"Python {where['python']}, {packages}."
     )
 

@@ -8,6 +8,7 @@ import pytest
 from bench import measure
 from bench.contestant import db_bytes
 from bench.peers import ROSTER
+from bench.rows import HOP, HOP_US, LINES
 from bench.work import ANSWER, Proposal, Worlds, calls_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -52,3 +53,15 @@ async def test_whoever_is_slow_is_asked_once(monkeypatch: pytest.MonkeyPatch) ->
         return float(len(name))
 
     assert await measure.interleaved(3, ["a", "bb"], take) == {"a": [1.0], "bb": [2.0]}
+
+
+@pytest.mark.parametrize(("us", "holds"), [(180.0, "should"), (180.1, "must"), (320.0, "must"), (320.1, "no")])
+def test_a_bound_in_processor_time_is_counted_in_hops_of_the_same_run(us: float, holds: str) -> None:
+    samples = {"bridle": [us], HOP: [1.0, 2.0 * HOP_US, 10_000.0]}
+    assert LINES["memory"].verdict("bridle", samples) == holds
+    assert LINES["memory"].goal(160, samples) == "<= 160 us; 320 us here"
+
+
+def test_a_line_without_hops_has_its_bound_as_it_was_set() -> None:
+    assert LINES["memory"].verdict("bridle", {"bridle": [160.1]}) == "no"
+    assert LINES["memory"].goal(160, {"bridle": [1.0]}) == "<= 160 us"
