@@ -163,6 +163,19 @@ def test_a_module_opens_with_one_sentence() -> None:
     holds(no_sentence, files(*PYTHON), bad=bad, good=good)
 
 
+def test_a_noun_is_one_class() -> None:
+    known = {"Taken": "src/bridle/other/taken.py"}
+
+    def second_class(source: Source) -> Iterator[str]:
+        for node in source.tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                first = known.setdefault(node.name, source.path)
+                if first != source.path:
+                    yield f"{node.lineno}: {node.name} is a class of {first} already"
+
+    holds(second_class, files("src/"), bad=["class Taken: ..."], good=["class _Taken: ...", "class Free: ..."])
+
+
 def test_no_room_is_a_drawer() -> None:
     def drawers(source: Source) -> Iterator[str]:
         for part in Path(source.path).with_suffix("").parts:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridle.models.extractive import MAX_TURNS, ExtractiveModel
-from bridle.models.quoting import MAX_QUOTES, Passage, keywords, quotes
+from bridle.models.quoting import MAX_QUOTES, Quotable, keywords, quotes
 from bridle.rules.names import Millis
 from bridle.rules.prompt import LEFT_OUT, Finish, Message, ModelReply, ToolOffer, ToolUse
 from tests.models.asking import READ, SEARCH, observed, request, said, user
@@ -184,7 +184,7 @@ async def test_observations_of_any_kind_end_in_an_answer_with_words_of_the_obser
 
 @given(st.lists(st.sampled_from(["the cat sat here", "a cat sat here", "dogs run fast", "cats!"]), max_size=30))
 def test_quotes_are_few_different_and_about_the_question(texts: list[str]) -> None:
-    found = quotes("Where is the cat?", [Passage(text, "", f"{i}") for i, text in enumerate(texts)])
+    found = quotes("Where is the cat?", [Quotable(text, "", f"{i}") for i, text in enumerate(texts)])
     assert len(found) <= MAX_QUOTES
     assert len({sentence for sentence, _ in found}) == len(found)
     assert all("cat" in sentence for sentence, _ in found)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridle.rules.failure import CallFailed, FailureKind
-from bridle.tools.files import LABELS, Folder, Note
+from bridle.tools.files import LABELS, Folder, NoteWritten
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ async def test_a_device_is_not_a_file(tmp_path: Path) -> None:
 async def test_a_note_is_written_once_and_again_is_the_same_note(root: Path) -> None:
     folder = Folder(root)
     note = await folder.write_note("Refunds: what's due?", "Five days.")
-    assert note == Note("notes/refunds-what-s-due.md", len("# Refunds: what's due?\n\nFive days.\n"))
+    assert note == NoteWritten("notes/refunds-what-s-due.md", len("# Refunds: what's due?\n\nFive days.\n"))
     before = (root / note.path).stat()
     assert await folder.write_note("Refunds: what's due?", "Five days.") == note
     after = (root / note.path).stat()
@@ -226,7 +226,7 @@ async def test_of_many_writers_with_one_title_one_wins_and_the_others_are_told(r
     written = (root / "notes" / "race.md").read_text()
     for at, result in enumerate(results):
         mine = written == f"# race\n\ntext {at % 4}\n"
-        assert isinstance(result, Note) if mine else isinstance(result, CallFailed) and result.happened is False
+        assert isinstance(result, NoteWritten) if mine else isinstance(result, CallFailed) and result.happened is False
     assert os.listdir(root / "notes") == ["race.md"]
 
 

@@ -23,7 +23,7 @@ READ_ONLY = Policy(allow=frozenset(ToolName(name) for name in TOOLS))  # where t
 
 
 @dataclass
-class Asked:
+class Inquiry:
     """What is asked of which folder, and what the steps found on the way."""
 
     question: str
@@ -37,11 +37,11 @@ class Asked:
 def asking(model: str = MODEL) -> Flow:
     """The flow with this model: plan, read, answer. Two steps of plain code, then one investigation with limits."""
     version = "1" if model == MODEL else f"1 {model}"
-    ask = Flow("ask", version=version, state=Asked)
+    ask = Flow("ask", version=version, state=Inquiry)
 
     @ask.step(to=["read", "answer"])
     async def plan(run: Run, state: object) -> str:
-        assert isinstance(state, Asked)
+        assert isinstance(state, Inquiry)
         state.terms = keywords(state.question)[:MOST_TERMS]
         if not state.terms:
             return "answer"
@@ -52,7 +52,7 @@ def asking(model: str = MODEL) -> Flow:
 
     @ask.step(to=["answer"])
     async def read(run: Run, state: object) -> str:
-        assert isinstance(state, Asked)
+        assert isinstance(state, Inquiry)
         for doc in state.found[:MOST_READ]:
             try:
                 await run.call("kb.read", {"doc": doc})

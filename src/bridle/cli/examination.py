@@ -38,7 +38,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One thing that was looked at: how it is, in a sentence, and what to do now."""
 
     name: str
@@ -47,7 +47,7 @@ class Finding:
     now: str = ""
 
 
-def examine(path: Path, policy: Path | None, most: int) -> list[Finding]:
+def examine(path: Path, policy: Path | None, most: int) -> list[Diagnosis]:
     """Look at everything. A damaged file is a finding, never an exception."""
     books = Books()
     found = [_python(), _sqlite(), *_store(path, most, books)]
@@ -55,19 +55,19 @@ def examine(path: Path, policy: Path | None, most: int) -> list[Finding]:
     return [*found, *said, *_prices(house, books)]
 
 
-def _python() -> Finding:
+def _python() -> Diagnosis:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] < LEAST_PYTHON:
-        return Finding("python", State.BAD, f"Python {version} is too old.", "Install Python 3.11 or newer.")
-    return Finding("python", State.WELL, f"Python {version}.")
+        return Diagnosis("python", State.BAD, f"Python {version} is too old.", "Install Python 3.11 or newer.")
+    return Diagnosis("python", State.WELL, f"Python {version}.")
 
 
-def _sqlite() -> Finding:
+def _sqlite() -> Diagnosis:
     version = sqlite3.sqlite_version
     if sqlite3.sqlite_version_info >= WAL_RESET_FIXED:
-        return Finding("sqlite", State.WELL, f"SQLite {version}.")
+        return Diagnosis("sqlite", State.WELL, f"SQLite {version}.")
     fixed = ".".join(map(str, WAL_RESET_FIXED))
-    return Finding(
+    return Diagnosis(
         "sqlite",
         State.NOTE,
         f"SQLite {version} has the WAL-reset bug (fixed in {fixed}).",
@@ -78,14 +78,14 @@ def _sqlite() -> Finding:
 # ---- the store
 
 
-def _store(path: Path, most: int, books: Books) -> Iterator[Finding]:
+def _store(path: Path, most: int, books: Books) -> Iterator[Diagnosis]:
     if not path.exists():
-        yield Finding("store", State.NOTE, f"{path}: there is no store here yet.", "`bridle run` makes one.")
+        yield Diagnosis("store", State.NOTE, f"{path}: there is no store here yet.", "`bridle run` makes one.")
         return
     try:
         with reading(path) as store:
             known = ids(path, limit=most + 1)
-            yield Finding("store", State.WELL, f"{path}: schema {SCHEMA}, {_number(len(known), most)}.")
+            yield Diagnosis("store", State.WELL, f"{path}: schema {SCHEMA}, {_number(len(known), most)}.")
             yield _writers(store, path)
             yield from _doubts(store)
             yield _switches(store)
@@ -93,10 +93,12 @@ def _store(path: Path, most: int, books: Books) -> Iterator[Finding]:
             if len(known) <= most:
                 yield _accounts(store, books, path)
             else:
-                yield Finding("accounts", State.NOTE, f"Not recomputed: there are more than {most:,} runs.", "--runs N")
+                yield Diagnosis(
+                    "accounts", State.NOTE, f"Not recomputed: there are more than {most:,} runs.", "--runs N"
+                )
     except (BridleError, sqlite3.Error, OSError) as error:
         text = str(error) if str(path) in str(error) else f"{path}: {error}"
-        yield Finding("store", State.BAD, text, _cure(text))
+        yield Diagnosis("store", State.BAD, text, _cure(text))
 
 
 def _cure(text: str) -> str:
@@ -110,48 +112,48 @@ def _number(count: int, most: int) -> str:
     return f"more than {most:,} runs" if count > most else counted(count, "run")
 
 
-def _writers(store: SqliteStore, path: Path) -> Finding:
+def _writers(store: SqliteStore, path: Path) -> Diagnosis:
     folder = path.absolute().parent
     if not os.access(path, os.W_OK) or not os.access(folder, os.W_OK):
         text = f"This user may not write {path if os.access(folder, os.W_OK) else folder}."
-        return Finding("workers", State.BAD, text, "Give it the right to, or name another store.")
+        return Diagnosis("workers", State.BAD, text, "Give it the right to, or name another store.")
     living = store.workers()
     if living:
-        return Finding("workers", State.WELL, f"{counted(len(living), 'worker')} may write it: {', '.join(living)}.")
-    return Finding("workers", State.WELL, "No worker has it open now.")
+        return Diagnosis("workers", State.WELL, f"{counted(len(living), 'worker')} may write it: {', '.join(living)}.")
+    return Diagnosis("workers", State.WELL, "No worker has it open now.")
 
 
-def _doubts(store: SqliteStore) -> Iterator[Finding]:
+def _doubts(store: SqliteStore) -> Iterator[Diagnosis]:
     found = store.doubts()
     if found:
         text = f"{counted(len(found), 'write')} may have taken effect, and nobody knows."
-        yield Finding("doubts", State.NOTE, text, "`bridle doubts` lists them, `bridle resolve` settles them.")
+        yield Diagnosis("doubts", State.NOTE, text, "`bridle doubts` lists them, `bridle resolve` settles them.")
 
 
-def _switches(store: SqliteStore) -> Finding:
+def _switches(store: SqliteStore) -> Diagnosis:
     on = [f"{switch.level} ({switch.scope}) by {switch.by}" for switch in store.switches.now()]
     if not on:
-        return Finding("switch", State.WELL, "No kill switch is on.")
+        return Diagnosis("switch", State.WELL, "No kill switch is on.")
     more = f", and {len(on) - MOST_NAMED} more" if len(on) > MOST_NAMED else ""
-    return Finding(
+    return Diagnosis(
         "switch", State.NOTE, f"{', '.join(on[:MOST_NAMED])}{more}.", "`bridle kill --list` has the reasons."
     )
 
 
-def _journals(store: SqliteStore, runs: list[RunId], books: Books) -> Iterator[Finding]:
+def _journals(store: SqliteStore, runs: list[RunId], books: Books) -> Iterator[Diagnosis]:
     damaged = 0
     for run in runs:
         what = _damage(store, run, books)
         if what:
             damaged += 1
             if damaged <= MOST_NAMED:
-                yield Finding(
+                yield Diagnosis(
                     "journal", State.BAD, f"{run}: {what}", "Do not trust this run; keep the file as evidence."
                 )
     if damaged > MOST_NAMED:
-        yield Finding("journal", State.BAD, f"... and {damaged - MOST_NAMED} more runs.")
+        yield Diagnosis("journal", State.BAD, f"... and {damaged - MOST_NAMED} more runs.")
     if not damaged:
-        yield Finding(
+        yield Diagnosis(
             "journal",
             State.WELL,
             f"{counted(len(runs), 'run')}: each row is the fold of its journal, each chain holds.",
@@ -188,33 +190,33 @@ def _differences(folded: RunState, row: RunState) -> list[str]:
     return [item.name for item in fields(RunState) if getattr(folded, item.name) != getattr(row, item.name)]
 
 
-def _accounts(store: SqliteStore, books: Books, path: Path) -> Finding:
+def _accounts(store: SqliteStore, books: Books, path: Path) -> Diagnosis:
     """What the shared accounts say, against what the journals add up to."""
     wrong = books.differences(store.balances())
     if not wrong:
-        return Finding("accounts", State.WELL, "Every shared account is the sum over the journals.")
+        return Diagnosis("accounts", State.WELL, "Every shared account is the sum over the journals.")
     if store.workers():
-        return Finding(
+        return Diagnosis(
             "accounts", State.NOTE, "Not compared: a process may write this store now.", "Look again when it rests."
         )
-    return Finding("accounts", State.BAD, " ".join(wrong[:MOST_NAMED]), "Budgets count what the accounts say.")
+    return Diagnosis("accounts", State.BAD, " ".join(wrong[:MOST_NAMED]), "Budgets count what the accounts say.")
 
 
 # ---- the policy and its prices
 
 
-def _policy(given: Path | None) -> tuple[Policy, list[Finding]]:
+def _policy(given: Path | None) -> tuple[Policy, list[Diagnosis]]:
     from bridle.config import BadPolicy, Severity, load_policy, problems
 
     path = given or Path("bridle.yaml")
     if given is None and not path.exists():
-        return Policy(), [Finding("policy", State.NOTE, "There is no bridle.yaml here.", "`bridle init` writes one.")]
+        return Policy(), [Diagnosis("policy", State.NOTE, "There is no bridle.yaml here.", "`bridle init` writes one.")]
     try:
         loaded = load_policy(path)
     except BadPolicy as error:
         number = counted(len(error.mistakes), "mistake")
         return Policy(), [
-            Finding(
+            Diagnosis(
                 "policy",
                 State.BAD,
                 f"{path}: {number}, the first: {error.mistakes[0]}",
@@ -223,12 +225,12 @@ def _policy(given: Path | None) -> tuple[Policy, list[Finding]]:
         ]
     found = [*loaded.notes, *problems(loaded.policy, loaded.positions)]
     if not found:
-        return loaded.policy, [Finding("policy", State.WELL, f"{path}: nothing to correct.")]
+        return loaded.policy, [Diagnosis("policy", State.WELL, f"{path}: nothing to correct.")]
     states = {Severity.ERROR: State.BAD}
-    return loaded.policy, [Finding("policy", states.get(m.severity, State.NOTE), str(m)) for m in found]
+    return loaded.policy, [Diagnosis("policy", states.get(m.severity, State.NOTE), str(m)) for m in found]
 
 
-def _prices(policy: Policy, books: Books) -> Iterator[Finding]:
+def _prices(policy: Policy, books: Books) -> Iterator[Diagnosis]:
     """Models that runs asked for, and that nobody knows the price of: their calls are refused."""
     missing = []
     for model in sorted(books.models):
@@ -237,9 +239,9 @@ def _prices(policy: Policy, books: Books) -> Iterator[Finding]:
         except UnknownPrice as error:
             missing.append(f"{model} ({error})")
     if missing:
-        yield Finding(
+        yield Diagnosis(
             "prices", State.BAD, f"No price: {'; '.join(missing)}.", "Put their prices under `models:` in the policy."
         )
     else:
         number = counted(len(books.models), "model")
-        yield Finding("prices", State.WELL, f"{number} asked by these runs, each with a price.")
+        yield Diagnosis("prices", State.WELL, f"{number} asked by these runs, each with a price.")

@@ -37,22 +37,13 @@ NAMES: Mapping[int, str] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"} 
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Assignment:
     """A flow, the house it runs in, what it starts with, and what is to be closed when it is over."""
 
     house: Bridle
     flow: Flow
     input: object
     docs: Library | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The work, and for whom it is."""
-
-    work: Work
-    tenant: str
-    key: str | None
 
 
 def run(  # noqa: PLR0913 - each is an option of the command line
@@ -99,7 +90,7 @@ def run(  # noqa: PLR0913 - each is an option of the command line
         _refuse_with_app(docs, policy, model)
         work = _of_app(app, question, given, place if store else None)
     with _signals() as stopping:
-        return asyncio.run(_carried(Request(work, tenant, key), stopping, as_json=as_json))
+        return asyncio.run(_carried(work, tenant, key, stopping, as_json=as_json))
 
 
 def _refuse_with_app(docs: Path | None, policy: Path | None, model: str | None) -> None:
@@ -108,7 +99,7 @@ def _refuse_with_app(docs: Path | None, policy: Path | None, model: str | None) 
             raise Failed(f"{option} is for the built-in flow; with --app the module says it")
 
 
-def _built_in(question: str, docs: Path | None, policy: Path | None, model: str, place: str) -> Work:
+def _built_in(question: str, docs: Path | None, policy: Path | None, model: str, place: str) -> Assignment:
     if not question.strip():
         raise Failed('what do you want to know? Write bridle run "your question"')
     folder = docs or Path("docs")
@@ -118,15 +109,15 @@ def _built_in(question: str, docs: Path | None, policy: Path | None, model: str,
     found = policy or (Path("bridle.yaml") if Path("bridle.yaml").exists() else None)
     house = Bridle(found if found is not None else ask.READ_ONLY, place)
     library = ask.over(house, folder)
-    return Work(house, ask.asking(model), {"question": question, "folder": str(folder.resolve())}, library)
+    return Assignment(house, ask.asking(model), {"question": question, "folder": str(folder.resolve())}, library)
 
 
-def _of_app(app: str, question: str, given: str | None, place: str | None) -> Work:
+def _of_app(app: str, question: str, given: str | None, place: str | None) -> Assignment:
     known = application(app, place)
     if known.house is None:
         raise Failed(f"--app {app}: there is no house in the module; write b = Bridle(...) there, with its tools")
     flow = known.flow()
-    return Work(known.house, flow, _input(flow, question, given))
+    return Assignment(known.house, flow, _input(flow, question, given))
 
 
 def _input(flow: Flow, question: str, given: str | None) -> object:
@@ -144,12 +135,12 @@ def _input(flow: Flow, question: str, given: str | None) -> object:
     return words
 
 
-async def _carried(request: Request, stopping: "Stopping", *, as_json: bool) -> int:
+async def _carried(of: Assignment, tenant: str, key: str | None, stopping: "Stopping", *, as_json: bool) -> int:
     """Run to the end and tell it. The first Ctrl-C cancels the run properly, the second one leaves at once."""
-    started, of = now(), request.work
+    started = now()
     async with of.house as b:
-        work = asyncio.create_task(b.run(of.flow, of.input, tenant=request.tenant, by=_user(), key=request.key))
-        watch = Watch(b, of.flow, request.tenant, ERR)
+        work = asyncio.create_task(b.run(of.flow, of.input, tenant=tenant, by=_user(), key=key))
+        watch = Watch(b, of.flow, tenant, ERR)
         stopping.watch = watch
         shown = asyncio.create_task(watch.quietly(work) if as_json else watch.until(work))
         cancelled = asyncio.create_task(stopping.wait())

@@ -212,7 +212,7 @@ class DirectorySettings(Section):
     tool: Tool = Field(default="", description="A read-only tool: whole fields of what it returned in this run.")
 
 
-class Approvals(Section):
+class ApprovalRules(Section):
     """How long a call waits for a person."""
 
     expire_after: Duration = Field(
@@ -312,7 +312,7 @@ class Monitoring(Section):
     )
 
 
-class KillSwitch(Section):
+class KillSwitchRules(Section):
     """What the kill switch takes away when nobody names a level."""
 
     mode_when_enabled: Annotated[str | None, choice(*KILL_WORDS)] = Field(
@@ -349,12 +349,12 @@ class PolicyFile(Section):
         default={}, description="Values that may be acted on whoever names them; sinks call them dir:<name>."
     )
     answer: Answers = Field(default=Answers(), description="What a run may answer.")
-    approvals: Approvals = Field(default=Approvals(), description="How long a call waits for a person.")
+    approvals: ApprovalRules = Field(default=ApprovalRules(), description="How long a call waits for a person.")
     models: dict[Name, ModelSettings] = Field(
         default={}, description='Prices and sizes of models; by "provider:model".'
     )
     monitoring: Monitoring = Field(default=Monitoring(), description="What `bridle show` and the metrics report.")
-    kill_switch: KillSwitch = Field(default=KillSwitch(), description="What the kill switch takes away.")
+    kill_switch: KillSwitchRules = Field(default=KillSwitchRules(), description="What the kill switch takes away.")
 
 
 def json_schema() -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bridle.gateway.admission import Verdict
 from bridle.gateway.attempt import Attempt, context_of, in_doubt
-from bridle.gateway.intents import BRIDLE, Finding, given_up, resolved
+from bridle.gateway.intents import BRIDLE, Resolution, given_up, resolved
 from bridle.gateway.judge import Judged, judge
 from bridle.gateway.live import Live
 from bridle.gateway.outcome import Outcome, Refusal, Waiting
@@ -158,9 +158,9 @@ async def _probed(door: Door, live: Live, doubt: Doubt) -> Performed:
 async def _took_effect(door: Door, live: Live, doubt: Doubt, receipt: object) -> Outcome:
     tool, last = doubt.ruled.tool, doubt.intent.doubts[-1]
     judged: Judged = judge(receipt, doubt.ruled, doubt.proposal.source, f"artifact:{live.run}/{last}", tool.show_bytes)
-    found = Finding(True, BRIDLE, "the far end knows its key")
+    found = Resolution(True, BRIDLE, "the far end knows its key")
     if judged.observation is not None:
-        found = Finding(
+        found = Resolution(
             True, BRIDLE, "the far end knows its key", judged.kept, keyed(live.salt, judged.kept), tool.show_bytes,
             doubt.proposal.source, tool.confidentiality,
         )  # fmt: skip
@@ -170,14 +170,14 @@ async def _took_effect(door: Door, live: Live, doubt: Doubt, receipt: object) ->
 
 
 async def _did_not(door: Door, live: Live, doubt: Doubt) -> Outcome:
-    found = Finding(False, BRIDLE, "the far end does not know its key, and would have by now")
+    found = Resolution(False, BRIDLE, "the far end does not know its key, and would have by now")
     if not await _resolved(door, live, doubt, found):
         return in_doubt(doubt.ruled.tool.name)
     error = "it took no effect: the far end never saw it"
     return Refusal(doubt.proposal.tool, StopReason.TOOL_UNAVAILABLE, {"tool": doubt.proposal.tool, "error": error})
 
 
-async def _resolved(door: Door, live: Live, doubt: Doubt, found: Finding) -> bool:
+async def _resolved(door: Door, live: Live, doubt: Doubt, found: Resolution) -> bool:
     """Write down what was found out; False when somebody else was faster."""
     now = door.world.now()
 

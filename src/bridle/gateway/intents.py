@@ -38,7 +38,7 @@ def _took_effect(ending: CallSettled, happened: bool | None) -> bool:
 
 
 @data
-class Finding:
+class Resolution:
     """What somebody found out about a write in doubt; a receipt with its labels, where the far end gave one."""
 
     happened: bool
@@ -51,7 +51,7 @@ class Finding:
     confidentiality: Confidentiality = Confidentiality.PUBLIC
 
 
-def resolved(tx: Transaction, epoch: int, intent: Intent, found: Finding, now: Millis) -> RunState:
+def resolved(tx: Transaction, epoch: int, intent: Intent, found: Resolution, now: Millis) -> RunState:
     """Every attempt of the write is out of doubt; the receipt stands beside the newest."""
     *others, last = intent.doubts
     events = [CallResolved(now, call, found.happened, found.by, found.because) for call in others]

@@ -15,13 +15,13 @@ from bridle.rules.events import CallAdmitted, CallInDoubt
 from bridle.rules.names import CallId, Millis
 
 
-class House(Door, Protocol):
+class ToolDoor(Door, Protocol):
     """A door that knows the tools."""
 
     toolbox: Toolbox
 
 
-async def resolve_leftovers(house: House, live: Live) -> None:
+async def resolve_leftovers(house: ToolDoor, live: Live) -> None:
     """Find out about every write of the run that is in doubt and that no person was asked about yet.
 
     What came of it stands in the journal: whoever resumes the run has to read it from there.
@@ -32,7 +32,7 @@ async def resolve_leftovers(house: House, live: Live) -> None:
     live.ordinals.clear()  # the step begins anew, and counts its proposals from 1
 
 
-async def _recovered(house: House, live: Live, intent: Intent) -> None:
+async def _recovered(house: ToolDoor, live: Live, intent: Intent) -> None:
     admitted, ended = _newest(house, live, intent)
     kept = next((k for call in intent.doubts if (k := house.store.payload(live.run, f"{call}.args")) is not None), b"")
     wish = ToolWish(intent.tool, kept.decode())
@@ -51,7 +51,7 @@ async def _recovered(house: House, live: Live, intent: Intent) -> None:
     await asked(house, live, doubt)
 
 
-def _newest(house: House, live: Live, intent: Intent) -> tuple[CallAdmitted, Millis]:
+def _newest(house: ToolDoor, live: Live, intent: Intent) -> tuple[CallAdmitted, Millis]:
     """The newest attempt that is in doubt, and when that was written down: by then nothing of it was being sent."""
     admitted: dict[CallId, CallAdmitted] = {}
     ended: dict[CallId, Millis] = {}

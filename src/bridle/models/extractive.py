@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bridle.models.quoting import CUT, Passage, keywords, quotes, relevance
+from bridle.models.quoting import CUT, Quotable, keywords, quotes, relevance
 from bridle.rules.names import Millis
 from bridle.rules.prompt import LEFT_OUT, Finish, Message, ModelReply, ModelRequest, Role, ToolOffer, ToolUse, Usage
 from bridle.rules.strict_json import BadJson, Json, parse
@@ -29,7 +29,7 @@ _FIELD = re.compile(r'"(doc|heading|text|snippet|excerpt|content|body|passage)":
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Lead:
     """A document that a search has named, with what the search showed of it."""
 
     doc: str
@@ -38,15 +38,15 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Gathered:
     """What a conversation holds so far."""
 
     task: str
     turns: int
     searched: tuple[str, ...]
     read: frozenset[str]
-    hits: tuple[Hit, ...]
-    passages: tuple[Passage, ...]
+    hits: tuple[Lead, ...]
+    passages: tuple[Quotable, ...]
 
 
 class ExtractiveModel:
@@ -70,7 +70,7 @@ class ExtractiveModel:
         """Nothing to give back."""
 
 
-def next_uses(seen: Seen, offers: Sequence[ToolOffer]) -> tuple[ToolUse, ...]:
+def next_uses(seen: Gathered, offers: Sequence[ToolOffer]) -> tuple[ToolUse, ...]:
     """The tools to use next; none when it is time to answer."""
     if seen.turns >= MAX_TURNS:
         return ()
@@ -85,7 +85,7 @@ def next_uses(seen: Seen, offers: Sequence[ToolOffer]) -> tuple[ToolUse, ...]:
     return ()
 
 
-def answer(seen: Seen) -> str:
+def answer(seen: Gathered) -> str:
     """Three to five sentences of what was observed, the most relevant first, each with its document."""
     found = quotes(seen.task, seen.passages)
     if not found:
@@ -94,27 +94,27 @@ def answer(seen: Seen) -> str:
     return "\n".join(f"{sentence} [{source}]" for sentence, source in found)
 
 
-def look_at(messages: Sequence[Message]) -> Seen:
+def look_at(messages: Sequence[Message]) -> Gathered:
     """Read a conversation: the task, what was asked of tools, and what they showed."""
     uses = {use.id: use for message in messages for use in message.uses}
     observations = [
         m for m in messages if m.role is Role.TOOL and m.text != LEFT_OUT and not m.text.startswith(_REFUSAL)
     ]
     arguments = [_arguments(use) for use in uses.values()]
-    hits: list[Hit] = []
-    passages: list[Passage] = []
+    hits: list[Lead] = []
+    passages: list[Quotable] = []
     room = MAX_TEXT
     for message in reversed(observations):
         text = message.text[:room]
         room -= len(text)
         text = _CUT.sub(f" {CUT} ", text)
         asked = _arguments(uses[message.answers]) if message.answers in uses else {}
-        found = _hits_of(text) or [Hit(asked.get("doc", ""), "", text)]
+        found = _hits_of(text) or [Lead(asked.get("doc", ""), "", text)]
         if "query" in asked:
             hits[:0] = [hit for hit in found if hit.doc]
-        cited = [Passage(hit.text, hit.heading, _source(hit, asked, uses.get(message.answers))) for hit in found]
+        cited = [Quotable(hit.text, hit.heading, _source(hit, asked, uses.get(message.answers))) for hit in found]
         passages[:0] = [passage for passage in cited if passage.text]
-    return Seen(
+    return Gathered(
         task=next((message.text for message in messages if message.role is Role.USER), ""),
         turns=sum(bool(message.uses) for message in messages),
         searched=tuple(asked["query"] for asked in arguments if "query" in asked),
@@ -152,7 +152,7 @@ def _use(offer: ToolOffer, turn: int, at: int, value: str) -> ToolUse:
     return ToolUse(f"call_{turn}_{at}", offer.name, json.dumps({parameter: value}, ensure_ascii=False))
 
 
-def _best_docs(seen: Seen) -> list[str]:
+def _best_docs(seen: Gathered) -> list[str]:
     """Documents that searches named, by how relevant what they showed is; equal ones in the search's own order."""
     shown: dict[str, str] = {}
     for hit in seen.hits:
@@ -181,13 +181,13 @@ def _arguments(use: ToolUse) -> dict[str, str]:
     return {key: value for key, value in parsed.items() if isinstance(value, str)} if isinstance(parsed, dict) else {}
 
 
-def _hits_of(text: str) -> list[Hit]:
+def _hits_of(text: str) -> list[Lead]:
     value = _json_of(text)
     is_cut = value is None and text[:1] in ("{", "[")
     return list(_hits_of_part(text) if is_cut else _hits(value))
 
 
-def _hits(value: Json, depth: int = 4) -> Iterator[Hit]:
+def _hits(value: Json, depth: int = 4) -> Iterator[Lead]:
     """Every object in it that names a document or holds a text, in order."""
     if isinstance(value, list) and depth:
         for item in value:
@@ -196,13 +196,13 @@ def _hits(value: Json, depth: int = 4) -> Iterator[Hit]:
         text = next((value[key] for key in _TEXT_KEYS if isinstance(value.get(key), str)), "")
         doc, heading = value.get("doc"), value.get("heading")
         if isinstance(text, str) and (text or isinstance(doc, str)):
-            yield Hit(doc if isinstance(doc, str) else "", heading if isinstance(heading, str) else "", text)
+            yield Lead(doc if isinstance(doc, str) else "", heading if isinstance(heading, str) else "", text)
         elif depth:
             for item in value.values():
                 yield from _hits(item, depth - 1)
 
 
-def _hits_of_part(text: str) -> Iterator[Hit]:
+def _hits_of_part(text: str) -> Iterator[Lead]:
     """The same of JSON that was cut in the middle, and is none any more."""
     doc = heading = ""
     for key, escaped in _FIELD.findall(text):
@@ -213,7 +213,7 @@ def _hits_of_part(text: str) -> Iterator[Hit]:
             case "heading":
                 heading = value
             case _:
-                yield Hit(doc, heading, value)
+                yield Lead(doc, heading, value)
 
 
 def _unescaped(text: str) -> str:
@@ -223,7 +223,7 @@ def _unescaped(text: str) -> str:
         return text.replace("\\n", "\n").replace('\\"', '"')
 
 
-def _source(hit: Hit, asked: dict[str, str], use: ToolUse | None) -> str:
+def _source(hit: Lead, asked: dict[str, str], use: ToolUse | None) -> str:
     doc = hit.doc or asked.get("doc", "") or asked.get("url", "") or (use.name if use else "an observation")
     return f"{doc} > {hit.heading}" if hit.heading else doc
 

@@ -38,7 +38,7 @@ _STOP_WORDS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class Quotable:
     """A text that may be quoted (`CUT` where something is missing), the heading above it, and where it is from."""
 
     text: str
@@ -67,7 +67,7 @@ def relevance(question: str, texts: Sequence[str]) -> list[float]:
     return _bm25(wanted, [_Sentence(text, _counted(text), frozenset(), "") for text in texts])
 
 
-def quotes(question: str, passages: Sequence[Passage]) -> list[tuple[str, str]]:
+def quotes(question: str, passages: Sequence[Quotable]) -> list[tuple[str, str]]:
     """The sentences that match a question best, as (sentence, source), the best first, no two nearly the same."""
     wanted = set(map(_stem, keywords(question)))
     sentences = [sentence for passage in passages for sentence in _sentences(passage)][:MAX_SENTENCES]
@@ -100,7 +100,7 @@ def _bm25(wanted: set[str], sentences: Sequence[_Sentence]) -> list[float]:
     return scores
 
 
-def _sentences(passage: Passage) -> list[_Sentence]:
+def _sentences(passage: Quotable) -> list[_Sentence]:
     """Its sentences: Markdown headings become context, marks and links become text, code and tables are skipped."""
     found: list[_Sentence] = []
     source, heading, is_code = _clean(passage.source)[:MAX_SOURCE], passage.heading, False

@@ -12,7 +12,7 @@ MAX_ANSWER = 1_000_000  # bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FinalAnswer:
     """The value, or what is wrong with it as a sentence that the model can act on."""
 
     value: object
@@ -20,23 +20,23 @@ class Answer:
     error: str = ""
 
 
-def read_answer(reply: ModelReply, output: object) -> Answer:
+def read_answer(reply: ModelReply, output: object) -> FinalAnswer:
     """Text as it is where no output type is declared; else strict JSON of that type."""
     text = reply.text.strip()
     if not text:
-        return Answer(None, is_valid=False, error=NO_ANSWER)
+        return FinalAnswer(None, is_valid=False, error=NO_ANSWER)
     if output is None:
-        return Answer(text)
+        return FinalAnswer(text)
     try:
         value = strict_json.parse(_unfenced(text), max_bytes=MAX_ANSWER)
     except BadJson as error:
-        return Answer(None, is_valid=False, error=f"Answer with one JSON value and nothing else. {error}")
+        return FinalAnswer(None, is_valid=False, error=f"Answer with one JSON value and nothing else. {error}")
     errors = Schema.of(output).errors(value)
     if errors:
-        return Answer(
+        return FinalAnswer(
             None, is_valid=False, error=f"The answer has another form than was asked for: {'; '.join(errors)}"
         )
-    return Answer(value)
+    return FinalAnswer(value)
 
 
 def _unfenced(text: str) -> str:

@@ -113,7 +113,7 @@ class BlockingAttachment:
         return self._thread.do(self._attachment.__aexit__(kind, raised, trace))
 
 
-class House(Protocol):
+class AsyncHouse(Protocol):
     """What the twins need of a house: its asynchronous doors."""
 
     @property
@@ -143,19 +143,25 @@ class BlockingTwins:
         super().__init__()
 
     def run_blocking(
-        self: "House", flow: Flow, given: object = None, /, *, tenant: str = "default", by: str = "local",
+        self: "AsyncHouse", flow: Flow, given: object = None, /, *, tenant: str = "default", by: str = "local",
         key: str | None = None,
     ) -> RunResult:  # fmt: skip
         """`run` for code without an event loop."""
         return in_thread(self).do(self.run(flow, given, tenant=tenant, by=by, key=key))
 
     def attach_blocking(
-        self: "House", *, agent: str, task: str = "", tenant: str = "default", by: str = "local", key: str | None = None
+        self: "AsyncHouse",
+        *,
+        agent: str,
+        task: str = "",
+        tenant: str = "default",
+        by: str = "local",
+        key: str | None = None,
     ) -> BlockingAttachment:
         """`attach` for code without an event loop: `with b.attach_blocking(agent="support") as run`."""
         return BlockingAttachment(self.attach(agent=agent, task=task, tenant=tenant, by=by, key=key), in_thread(self))
 
-    def close_blocking(self: "House") -> None:
+    def close_blocking(self: "AsyncHouse") -> None:
         """Close the house and the thread it worked in."""
         assert isinstance(self, BlockingTwins)
         thread, self._thread = self._thread, None
@@ -164,7 +170,7 @@ class BlockingTwins:
             thread.close()
 
 
-def in_thread(house: "House") -> LoopThread:
+def in_thread(house: "AsyncHouse") -> LoopThread:
     """The thread of a house, started by the first who needs it. Raises BridleError when it is open in a loop."""
     assert isinstance(house, BlockingTwins)
     with house._starting:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bridle.gateway.intents import Finding, resolved
+from bridle.gateway.intents import Resolution, resolved
 from bridle.gateway.world import World
 from bridle.rules import strict_json
 from bridle.rules.effect import Intent, IntentStatus
@@ -64,7 +64,7 @@ class Doubts:
         Raises UnknownRun; NotInDoubt, also when the opposite was said before; and BridleError without name or reason.
         """
         run, call = _named(write)
-        said = Finding(happened, by.strip()[:MOST_WORDS], because.strip()[:MOST_WORDS])
+        said = Resolution(happened, by.strip()[:MOST_WORDS], because.strip()[:MOST_WORDS])
         if not said.by or not said.because:
             raise BridleError('a resolution has a reason, and somebody who gives it: --because "..."')
         events = [entry.event for entry in self._store.journal(run)]
@@ -84,7 +84,7 @@ def _named(write: str) -> tuple[RunId, CallId]:
     return RunId(run), CallId(call)
 
 
-def _repeated(write: str, earlier: CallResolved, said: Finding) -> bool:
+def _repeated(write: str, earlier: CallResolved, said: Resolution) -> bool:
     """What was said before may be said again. Raises NotInDoubt for the opposite."""
     if earlier.happened is said.happened:
         return False
@@ -95,7 +95,7 @@ def _repeated(write: str, earlier: CallResolved, said: Finding) -> bool:
     )
 
 
-def _write_down(tx: Transaction, run: RunId, call: CallId, said: Finding, now: Millis) -> None:
+def _write_down(tx: Transaction, run: RunId, call: CallId, said: Resolution, now: Millis) -> None:
     state = tx.state(run)
     if call not in state.in_doubt:
         raise NotInDoubt(f"{run}/{call} is not in doubt any more; look again with `bridle show {run}`")

@@ -6,7 +6,7 @@ from bridle.rules.call import Purpose
 from bridle.rules.names import ToolName
 from bridle.rules.prompt import FINALISE_CONTEXT, FINALISE_OUTPUT, Finish, Message, Prompt, Role, ToolOffer, ToolUse
 from bridle.rules.stop import StopReason
-from bridle.runs.answer import NO_ANSWER, Answer, read_answer
+from bridle.runs.answer import NO_ANSWER, FinalAnswer, read_answer
 from bridle.runs.desk import Seat
 from bridle.runs.finding import Finding
 from bridle.runs.flow import Node
@@ -51,7 +51,7 @@ async def ask(run: Run, seat: Seat, node: Node, prompt: Prompt, offers: tuple[To
     """One model request, fitted into what the model can read."""
     fitted = prompt.fitted(seat.context_tokens - seat.max_output)
     if fitted is None:
-        return _refused(node, StopReason.CONTEXT_OVERFLOW, Answer(None, is_valid=False))
+        return _refused(node, StopReason.CONTEXT_OVERFLOW, FinalAnswer(None, is_valid=False))
     outcome = await run.asked(seat, fitted.request(seat.name, offers, seat.max_output))
     assert not isinstance(outcome, Observation)
     return outcome
@@ -97,5 +97,5 @@ def _words(said: Outcome, prompt: Prompt) -> str:
     return next(spoken, "")
 
 
-def _refused(node: Node, reason: StopReason, answer: Answer) -> Refusal:
+def _refused(node: Node, reason: StopReason, answer: FinalAnswer) -> Refusal:
     return Refusal(ToolName(node.model), reason, {"error": answer.error or NO_ANSWER, "model": node.model}, halts=True)

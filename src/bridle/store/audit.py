@@ -40,7 +40,7 @@ class Gap:
 
 
 @dataclass(slots=True)
-class Held:
+class HeldOutside:
     """What somebody holds outside of the store, and the store has to reach."""
 
     house: dict[int, tuple[int, bytes]] = field(default_factory=dict)  # by place: the checkpoint, and the link
@@ -50,9 +50,9 @@ class Held:
     contradictions: list[Gap] = field(default_factory=list)
 
 
-def held_by(checkpoints: Sequence[Checkpoint], heads: Iterable[bytes] = ()) -> Held:
+def held_by(checkpoints: Sequence[Checkpoint], heads: Iterable[bytes] = ()) -> HeldOutside:
     """What checkpoints hold. Only lines with the heads of runs can name every run."""
-    held = Held(heads=set(heads))
+    held = HeldOutside(heads=set(heads))
     for checkpoint in checkpoints:
         _hold(held, HOUSE, held.house, checkpoint.house, checkpoint.n)
         for run, head in (checkpoint.heads or {}).items():
@@ -62,7 +62,7 @@ def held_by(checkpoints: Sequence[Checkpoint], heads: Iterable[bytes] = ()) -> H
     return held
 
 
-def _hold(held: Held, where: str, of: dict[int, tuple[int, bytes]], head: Head, n: int) -> None:
+def _hold(held: HeldOutside, where: str, of: dict[int, tuple[int, bytes]], head: Head, n: int) -> None:
     """Two checkpoints that know a place by different links tell of a store that was put back and went on."""
     first, hash_ = of.setdefault(head.seq, (n, head.hash))
     if hash_ != head.hash:
@@ -84,11 +84,11 @@ def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
 class Audit:
     """One walk over a snapshot. `gaps` finds what is wrong; the numbers say what was looked at."""
 
-    def __init__(self, db: sqlite3.Connection, held: Held | None = None) -> None:
+    def __init__(self, db: sqlite3.Connection, held: HeldOutside | None = None) -> None:
         self.entries = self.runs = self.events = self.erased = 0
         self.head = Head(0, root(HOUSE))
         self._db = db
-        self._held = held or Held()
+        self._held = held or HeldOutside()
         self._looked_for = set(self._held.heads)
         self._ends: dict[RunId, Ends] = {}  # as the house has them
         self._policies: set[str] = set()

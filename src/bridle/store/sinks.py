@@ -18,7 +18,7 @@ PATIENCE, NAP = 1.0, 0.001  # seconds
 WORDS = ("stdout", "syslog")
 
 
-class Sink(Protocol):
+class CheckpointSink(Protocol):
     """Takes checkpoints. Raises OSError when it cannot."""
 
     def take(self, checkpoint: Checkpoint) -> None:
@@ -113,9 +113,9 @@ def file_of(store: Path, to: str | None) -> FileSink:
     return FileSink(Path(paths[0]) if paths else store.with_name(store.name + SUFFIX))
 
 
-def others(to: str | None) -> Sequence[Sink]:
+def others(to: str | None) -> Sequence[CheckpointSink]:
     """Where else they go."""
-    known: dict[str, Sink] = {"stdout": StdoutSink(), "syslog": SyslogSink()}
+    known: dict[str, CheckpointSink] = {"stdout": StdoutSink(), "syslog": SyslogSink()}
     return [known[word] for word in _words(to) if word in known]
 
 

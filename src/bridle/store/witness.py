@@ -12,7 +12,7 @@ from bridle.rules.names import Millis, RunId
 from bridle.store.chain import Head
 from bridle.store.checkpoint import Checkpoint, Heads, digest_of
 from bridle.store.signing import BadKey, Signer, key_of, signer
-from bridle.store.sinks import FileSink, Sink, file_of, others
+from bridle.store.sinks import CheckpointSink, FileSink, file_of, others
 
 log = logging.getLogger("bridle")
 EVERY_MS = 60_000
@@ -30,7 +30,9 @@ class Witness:
     caller's `tick` comes from another one. A file that cannot be written stops nothing: it is logged, and tried again.
     """
 
-    def __init__(self, signing: Signer, file: FileSink, also: Sequence[Sink], now: Callable[[], Millis]) -> None:
+    def __init__(
+        self, signing: Signer, file: FileSink, also: Sequence[CheckpointSink], now: Callable[[], Millis]
+    ) -> None:
         self._signer = signing
         self._file = file
         self._also = also
@@ -110,7 +112,7 @@ def witness_of(store: Path | None, now: Callable[[], Millis]) -> Witness | None:
     return witness_with(signer(path), file_of(store, to), others(to), now)
 
 
-def witness_with(signing: Signer, file: FileSink, also: Sequence[Sink], now: Callable[[], Millis]) -> Witness:
+def witness_with(signing: Signer, file: FileSink, also: Sequence[CheckpointSink], now: Callable[[], Millis]) -> Witness:
     """Who goes on with a file of checkpoints. Raises BadKey when that is another key's, or cannot be read."""
     try:
         last = file.last()

@@ -40,7 +40,7 @@ MAX_SLUG = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class NoteWritten:
     """A note on disk: its path relative to the folder, and its length."""
 
     path: str
@@ -65,7 +65,7 @@ class Folder:
             raise CallFailed(FailureKind.REJECTED, "This file cannot be read: it is not a text file.", happened=False)
         return data.decode("utf-8-sig", "replace")
 
-    async def write_note(self, title: str, text: str) -> Note:
+    async def write_note(self, title: str, text: str) -> NoteWritten:
         """Write `text` under `title` to notes/<slug>.md, whole or not at all; the same note again changes nothing.
 
         Raises `CallFailed`: rejected if another note stands at this name already or a value is not writable as text,
@@ -74,7 +74,7 @@ class Folder:
         content = _content(title, text, self._max_bytes)
         return await asyncio.to_thread(self._write, f"{_slug(title)}.md", content)
 
-    def _write(self, name: str, content: bytes) -> Note:
+    def _write(self, name: str, content: bytes) -> NoteWritten:
         linked = False
         try:
             root = open_folder(self._root)
@@ -92,7 +92,7 @@ class Folder:
         except OSError as failure:
             said = f"This note cannot be written: {os.strerror(failure.errno or 0)}."
             raise CallFailed(FailureKind.UNAVAILABLE, said, happened=None if linked else False) from failure
-        return Note(f"{NOTES}/{name}", len(content))
+        return NoteWritten(f"{NOTES}/{name}", len(content))
 
 
 def _slug(title: str) -> str:

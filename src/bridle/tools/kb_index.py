@@ -58,7 +58,7 @@ class NotAnIndex(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Match:
     """A passage that matches, best first; `score` grows with the match."""
 
     doc: str
@@ -102,14 +102,14 @@ class Index:
         """The ids of all documents, in order."""
         return [path for (path,) in self._open().execute("SELECT path FROM docs ORDER BY path")]
 
-    def search(self, query: str, limit: int) -> Sequence[Row]:
+    def search(self, query: str, limit: int) -> Sequence[Match]:
         """The passages with all words of `query`, or, if there are none, with any; each text once."""
         words = _words(query)
         for joiner in (" AND ", " OR ") if words else ():
             asked = joiner.join(f'"{word}"' for word in words)
-            found: dict[str, Row] = {}
+            found: dict[str, Match] = {}
             for row in self._open().execute(_SEARCH, (asked, MAX_ROWS)):
-                each = Row(*row)
+                each = Match(*row)
                 found.setdefault(each.text, each)
                 if len(found) == limit:
                     break

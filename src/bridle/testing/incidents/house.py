@@ -12,7 +12,7 @@ from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
 
 
-class House(Protocol):
+class IncidentHouse(Protocol):
     """The part of `Bridle` that an incident uses."""
 
     def tool(self, name: str, **labels: Unpack[Labels]) -> Callable[[Callable[..., object]], object]:
@@ -22,5 +22,5 @@ class House(Protocol):
         """Run a flow to its end."""
 
 
-OpenHouse = Callable[[Path, Mapping[str, Model], World], AbstractAsyncContextManager[House]]
+OpenHouse = Callable[[Path, Mapping[str, Model], World], AbstractAsyncContextManager[IncidentHouse]]
 """Opens a house: `lambda policy, models, world: Bridle(policy, ":memory:", models=models, world=world)`."""

@@ -12,7 +12,7 @@ from bridle.rules.prompt import Finish, Message, ModelReply, ModelRequest, Role,
 from bridle.rules.stop import StopNote, StopReason
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
-from bridle.testing.incidents.house import House, OpenHouse
+from bridle.testing.incidents.house import IncidentHouse, OpenHouse
 from bridle.testing.incidents.ledger import MODEL, PRESS, Bounded, Ledger, Outcome, outcome_of, told_of
 from bridle.testing.incidents.naive import naive_agent
 from bridle.testing.virtual_time import START, VirtualLoop, run_virtual, virtual_world
@@ -175,7 +175,7 @@ def outage_bounded(open_house: OpenHouse) -> Bounded:
     return run_virtual(story, start=OPENS_AT)
 
 
-def declared(house: House, world: OutageWorld) -> Flow:
+def declared(house: IncidentHouse, world: OutageWorld) -> Flow:
     """The browser, declared in a house without any retry of its own, and the flow around it: one investigation."""
     house.tool(BROWSER, effect="egress", source="untrusted", confidentiality="public", reuse="never")(world.open)
     flow = Flow("compare", start="look")

@@ -10,7 +10,7 @@ from bridle.rules.names import Millis
 from bridle.rules.prompt import Finish, ModelReply, ModelRequest, Role, ToolUse, Usage
 from bridle.runs.flow import Flow
 from bridle.runs.result import RunResult
-from bridle.testing.incidents.house import House, OpenHouse
+from bridle.testing.incidents.house import IncidentHouse, OpenHouse
 from bridle.testing.incidents.ledger import MODEL, PRESS, Bounded, Ledger, Outcome, outcome_of, told_of
 from bridle.testing.incidents.naive import naive_agent
 from bridle.testing.virtual_time import VirtualLoop, run_virtual, virtual_world
@@ -135,7 +135,7 @@ def research_bounded(open_house: OpenHouse, presses: Sequence[int] = (0,)) -> Bo
     return run_virtual(story)
 
 
-def declared(house: House, world: ResearchWorld) -> Flow:
+def declared(house: IncidentHouse, world: ResearchWorld) -> Flow:
     """The tools of the world, declared in a house, and the flow around them: one investigation."""
     house.tool("search.read", effect="egress", source="untrusted", confidentiality="public")(world.search)
     house.tool("http.get", effect="egress", source="untrusted", confidentiality="public")(world.fetch)
