@@ -1,6 +1,8 @@
 """What a parent has read, its child has read: its errand is not the user's words, and what the parent knew it knows."""
 
+import asyncio
 from dataclasses import replace
+from typing import cast
 
 from bridle.bridle import Bridle
 from bridle.rules.flow_of_information import FlowRule, Way
@@ -52,6 +54,36 @@ async def hand_over(run: Run, task: object) -> list[object]:
     return said
 
 
+SLOW_CLERK = Flow("slow clerk", state=dict)
+TEAM = Flow("team", state=dict)
+BOTH = Flow("both", state=dict)
+
+
+@SLOW_CLERK.step()
+async def write_and_stay(run: Run, errand: object) -> str:
+    """Be open still when the next one writes."""
+    said = str(await write(run, errand))
+    await asyncio.sleep(10)
+    return said
+
+
+@TEAM.step()
+async def all_at_once(run: Run, task: object) -> list[object]:
+    """Let a clerk write to each, side by side."""
+    assert isinstance(task, dict)
+    clerks = [run.child(SLOW_CLERK, {"to": to}, budgets=BUDGETS) for to in task["to"]]
+    return [done.answer for done in await asyncio.gather(*clerks)]
+
+
+@BOTH.step()
+async def with_a_clerk(run: Run, task: object) -> list[object]:
+    """Write what a clerk has written, while he is there."""
+    clerk = asyncio.create_task(run.child(SLOW_CLERK, task, budgets=BUDGETS))
+    await asyncio.sleep(5)
+    own = await write(run, task)
+    return [(await clerk).answer, own]
+
+
 OBEDIENT = Flow("obedient", state=dict)
 
 
@@ -98,3 +130,14 @@ def test_what_a_child_wrote_counts_for_its_parent() -> None:
         "to ann@acme.example",
         "writes.max_per_run",
     ]
+
+
+def test_children_side_by_side_have_one_quota_of_writes_together() -> None:
+    once = replace(POLICY, max_writes=1)
+    answers = told(TEAM, policy=once, to=["ann@acme.example", "bob@acme.example"]).answer
+    assert sorted(map(str, cast("list[str]", answers))) == ["to ann@acme.example", "writes.max_per_run"]
+
+
+def test_a_parent_writes_beside_its_child_out_of_the_same_quota() -> None:
+    once = replace(POLICY, max_writes=1)
+    assert told(BOTH, policy=once, to="ann@acme.example").answer == ["to ann@acme.example", "writes.max_per_run"]

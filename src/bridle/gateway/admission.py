@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import field, replace
 
 from bridle.gateway.claims import claim_of, claimed
-from bridle.gateway.lineage import lineage
+from bridle.gateway.lineage import beside, lineage
 from bridle.gateway.live import Live
 from bridle.gateway.proposal import ModelWish, Proposal
 from bridle.gateway.settlement import Party, Settlement, accounts, concurrency_of, moved, settle
@@ -116,6 +116,7 @@ class Admission:
         drawn = accounts(party, proposal.tool, concurrency_of(tool), proposal.hold, self.now)
         balances = {account: tx.balance(account, limit) for account, limit in drawn}
         health, tenant = tx.health(party.tenant, proposal.dependency), tx.health(party.tenant, TENANT)
+        above = lineage(tx, state) if state.parent else ()
         return Snapshot(
             self.now,
             state,
@@ -132,7 +133,8 @@ class Admission:
             self._twin(proposal, this_turn, health) if self.attempt == 1 else None,
             balances,
             claim_of(tx, party.tenant, party.run, proposal, self.attempt) if proposal.key else None,
-            lineage(tx, state) if state.parent else (),
+            above,
+            beside(tx, state, above) if proposal.key and (above or state.children) else (),
             proposal.traced,
         )
 

@@ -58,6 +58,7 @@ class Snapshot:
     balances: Mapping[Account, Balance] = field(default_factory=dict)  # shared accounts this call would draw on
     claim: Claim | None = None  # of a write: what stands under its key
     above: tuple[RunState, ...] = ()  # of a child: its parent, and the parents of that
+    beside: tuple[RunState, ...] = ()  # of a write in a family: every other run of it that is open
     traced: Tracing = UNTRACED  # where the values of the arguments came from
 
     @property
@@ -277,7 +278,7 @@ def _over_quota(call: Call, seen: Snapshot) -> Objection | None:
         return Deny(StopReason.TOOL_QUOTA, {"tool": call.tool, "limit": seen.tool.max_calls, "used": used})
     if seen.claim is None or call.attempt > 1:
         return None  # no write, or one that was counted when it was first sent
-    family = (seen.run, *seen.above)
+    family = (seen.run, *seen.above, *seen.beside)
     written = sum(one.writes.get(call.tool, 0) for one in family)
     if written >= seen.tool.max_writes:
         return _too_many(call, "max_writes", seen.tool.max_writes, written)
