@@ -57,13 +57,15 @@ async def hand_over(run: Run, task: object) -> list[object]:
 SLOW_CLERK = Flow("slow clerk", state=dict)
 TEAM = Flow("team", state=dict)
 BOTH = Flow("both", state=dict)
+OF_TWO: list[asyncio.Barrier] = []  # the newest: where two runs meet that are to be open at the same time
 
 
 @SLOW_CLERK.step()
 async def write_and_stay(run: Run, errand: object) -> str:
     """Be open still when the next one writes."""
     said = str(await write(run, errand))
-    await asyncio.sleep(10)
+    await OF_TWO[-1].wait()  # both have written, or the other one is about to
+    await OF_TWO[-1].wait()
     return said
 
 
@@ -71,6 +73,7 @@ async def write_and_stay(run: Run, errand: object) -> str:
 async def all_at_once(run: Run, task: object) -> list[object]:
     """Let a clerk write to each, side by side."""
     assert isinstance(task, dict)
+    OF_TWO.append(asyncio.Barrier(2))
     clerks = [run.child(SLOW_CLERK, {"to": to}, budgets=BUDGETS) for to in task["to"]]
     return [done.answer for done in await asyncio.gather(*clerks)]
 
@@ -78,9 +81,11 @@ async def all_at_once(run: Run, task: object) -> list[object]:
 @BOTH.step()
 async def with_a_clerk(run: Run, task: object) -> list[object]:
     """Write what a clerk has written, while he is there."""
+    OF_TWO.append(asyncio.Barrier(2))
     clerk = asyncio.create_task(run.child(SLOW_CLERK, task, budgets=BUDGETS))
-    await asyncio.sleep(5)
+    await OF_TWO[-1].wait()
     own = await write(run, task)
+    await OF_TWO[-1].wait()
     return [(await clerk).answer, own]
 
 
