@@ -306,7 +306,7 @@ def test_an_attached_loop_is_left_and_comes_back_with_its_key() -> None:
         assert (run.result.status, desk.made) == (Status.WAITING, ["read 7"])
         assert run.result.approval is not None
         await desk.b.approvals.answer(run.result.approval, "approve", "ann")
-        still = await asyncio.wait_for(desk.b._recovery.wait_for(run.result.run_id), 20)
+        still = await asyncio.wait_for(desk.b.workroom.recovery.wait_for(run.result.run_id), 20)
         assert still.status is Status.WAITING  # for its loop, which alone can go on
         async with desk.b.attach(agent="theirs", by="eve", key="a") as run:
             await run.call("order.read", {"order": "7"})

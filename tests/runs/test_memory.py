@@ -136,7 +136,7 @@ def test_time_in_which_a_worker_waited_for_a_call_before_it_died_counts_as_activ
         async with b:
             job = loop.create_task(b.run(FLOW, {}, key="k"))
             await at(loop, 40)
-            (live,) = b._lives.values()
+            (live,) = b.workroom.lives.values()
             other = SqliteStore(place)
             other.enlist()
             now = Millis(b._world.now() + 20_000)  # its worker is not seen for so long

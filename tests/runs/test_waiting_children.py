@@ -25,8 +25,8 @@ async def b() -> AsyncIterator[Bridle]:
 async def swept(b: Bridle, run: str) -> RunResult:
     """What comes of a run that nobody asks for, once the house has looked after what is due."""
     for _ in range(3):
-        await b._recovery.recover()
-        await asyncio.gather(*b._working.values())
+        await b.workroom.recovery.recover()
+        await asyncio.gather(*b.workroom.working.values())
     return await b.result(run)
 
 

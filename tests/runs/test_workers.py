@@ -66,9 +66,9 @@ async def lost(b: Bridle, place: Place) -> RunId:
     """A run of this worker of which the process lost sight."""
     task = asyncio.create_task(b.run(FLOW, {}, key="k"))
     await place.reading.wait()
-    (live,) = b._lives.values()
+    (live,) = b.workroom.lives.values()
     live.is_handed_over = True
-    b._working[live.run].cancel()
+    b.workroom.working[live.run].cancel()
     await asyncio.gather(task, return_exceptions=True)
     return live.run
 
@@ -109,7 +109,7 @@ async def test_a_run_is_cancelled_by_the_worker_that_drives_it(place: Place) -> 
 
 
 async def test_a_worker_that_does_not_cancel_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridle.bridle.CANCEL_SECONDS", 0.05)
+    monkeypatch.setattr("bridle.runs.workroom.CANCEL_SECONDS", 0.05)
     monkeypatch.setattr("bridle.runs.sweeper.SWEEP_SECONDS", 60)
     async with place.worker() as one, place.worker() as other:
         running = asyncio.create_task(one.run(FLOW, {}, key="k"))
@@ -128,7 +128,7 @@ async def test_what_a_worker_lost_sight_of_is_taken_up_by_its_sweeper(
     async with place.worker() as b:
         run = await lost(b, place)
         place.gate.set()
-        result = await asyncio.wait_for(b._recovery.wait_for(run), 20)
+        result = await asyncio.wait_for(b.workroom.recovery.wait_for(run), 20)
         assert (result.status, result.answer) == ("ok", "read")
         assert sum(isinstance(event, RunStopped) for event in journal(b, run)) == 1
 
@@ -139,9 +139,9 @@ async def test_a_run_of_ones_own_is_taken_up_only_when_two_sweeps_found_nobody_a
     monkeypatch.setattr("bridle.runs.sweeper.SWEEP_SECONDS", 60)
     async with place.worker() as b:
         run = await lost(b, place)
-        await b._recovery.recover()
+        await b.workroom.recovery.recover()
         assert b.store.recorded(run).state.epoch == 1  # it may have been opened a moment ago
-        await b._recovery.recover()
+        await b.workroom.recovery.recover()
         assert b.store.recorded(run).state.epoch == 2
         place.gate.set()
         assert (await b.result(run)).answer == "read"
@@ -159,12 +159,12 @@ async def test_who_asks_for_a_run_that_another_worker_took_over_a_moment_before_
         async def slow(store: Store, *more: Any, **named: Any) -> Live:
             if store is one.store and not asked.is_set():
                 asked.set()
-                await other._recovery.take_up(store.recorded(run).state)
+                await other.workroom.recovery.take_up(store.recorded(run).state)
                 place.gate.set()
             return await take_over(store, *more, **named)
 
         monkeypatch.setattr("bridle.runs.journey.take_over", slow)
-        again = one.run(FLOW, {}, key="k") if asks == "run" else one._recovery.wait_for(run, 0)
+        again = one.run(FLOW, {}, key="k") if asks == "run" else one.workroom.recovery.wait_for(run, 0)
         result = await asyncio.wait_for(again, 20)
         assert (result.run_id, result.answer) == (run, "read")
         assert asked.is_set()
@@ -214,11 +214,11 @@ async def test_seats_of_a_run_that_nobody_here_can_drive_are_given_back(
     async with house(store, world) as b:
         (state,) = b.store.orphans(Millis(0))
         assert (len(state.open_calls), seats(b)) == (1, 1)
-        await b._recovery.recover()
+        await b.workroom.recovery.recover()
         assert b.store.recorded(state.run).state == state  # its flow may still become known
         monkeypatch.setattr(recovery, "STRANGE", 0)
         for _ in range(3):
-            await b._recovery.recover()
+            await b.workroom.recovery.recover()
         state = b.store.recorded(state.run).state
         assert (state.epoch, state.phase, dict(state.open_calls), b.store.driver(state.run)) == (2, Phase.OPEN, {}, "")
         assert [type(event) for event in journal(b, state.run)][-2:] == [RunResumed, CallSettled]
@@ -229,15 +229,15 @@ async def test_a_run_is_taken_over_once_also_when_somebody_asks_for_it_meanwhile
     async with place.worker() as b:
         entered = b.attach(agent="a", key="k")
         run = (await entered.__aenter__()).id
-        del b._lives[run]  # its process lost sight of it
+        del b.workroom.lives[run]  # its process lost sight of it
         b.store.crowd = 4
-        sweeping = asyncio.create_task(b._recovery.take_up(b.store.recorded(run).state))
+        sweeping = asyncio.create_task(b.workroom.recovery.take_up(b.store.recorded(run).state))
         for _ in range(1_000):
             await asyncio.sleep(0)
             if b.store.recorded(run).state.epoch > 1:
                 break
         assert not sweeping.done()
-        assert await b._recovery.take_up(b.store.recorded(run).state) is None
+        assert await b.workroom.recovery.take_up(b.store.recorded(run).state) is None
         await sweeping
         events = journal(b, run)
         assert [sum(isinstance(event, kind) for event in events) for kind in (RunResumed, RunStopped)] == [1, 1]

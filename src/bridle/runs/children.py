@@ -38,7 +38,7 @@ class Children:
     house: Recovery  # what takes up a lost child is what drives a new one
     register: Callable[[Flow], Flow]
     joined: Callable[[RunState], Awaitable[RunResult]]
-    cancel: Callable[[str, str], Awaitable[RunResult]]
+    cancel: Callable[[RunId, str], Awaitable[RunResult]]
 
     async def run(self, live: Live, flow: Flow, given: object, budgets: Mapping[str, int | str]) -> RunResult:
         """The result of a child; of the one that this place of the parent's step began before, if there is one.

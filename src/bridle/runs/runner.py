@@ -39,11 +39,13 @@ WAITS = Ended(OK)  # of a run that is suspended: it has no end yet
 class Runner:
     """Runs flows. `drive` never raises a stop: it writes the end of the run and returns it."""
 
-    def __init__(self, gateway: Gateway, desk: Desk) -> None:
+    def __init__(
+        self, gateway: Gateway, desk: Desk, begin: Begin, end_children: Callable[[Live], Awaitable[None]]
+    ) -> None:
         self._gateway = gateway
         self._desk = desk
-        self.begin: Begin | None = None  # a child of a run
-        self.end_children: Callable[[Live], Awaitable[None]] | None = None
+        self._begin = begin  # a child of a run
+        self._end_children = end_children
         self._bounds: dict[tuple[int, str, int], tuple[Flow, Policy, LimitsPatch, Amounts]] = {}
 
     async def drive(self, live: Live, flow: Flow, state: object) -> Ended:
@@ -51,7 +53,7 @@ class Runner:
 
         An outer cancellation closes the run and is raised again.
         """
-        run = Run(live, self._gateway, self._desk, self.begin)
+        run = Run(live, self._gateway, self._desk, self._begin)
         try:
             ended = await self._advance(run, live, flow, state)
         except Held:
@@ -146,9 +148,9 @@ class Runner:
 
     async def _bring_home(self, live: Live) -> None:
         """Children that the step did not wait for: what they have in flight comes down before they are ended."""
-        if live.state.children and self.end_children is not None:
+        if live.state.children:
             with suppress(Exception):  # whatever it was, the next event of the run ends them
-                await self.end_children(live)
+                await self._end_children(live)
 
     async def _taken(self, run: Run, live: Live, flow: Flow, step: Step, state: object) -> str | Ended:
         """One step: the name of the next one, or the end."""
