@@ -124,6 +124,16 @@ def test_each_mistake_says_what_and_where(text: str, complaint: str) -> None:
     assert any(complaint in said for said in complaints(text + "\n")), complaints(text + "\n")
 
 
+def test_a_mistake_elsewhere_hides_none_of_a_directory() -> None:
+    said = complaints("budgets: {max_stepz: 3}\ndirectories: {a: {}, b: {values: [x], tool: y}, c: {fil: x}}\n")
+    assert [one.split(" ")[1] for one in said] == [
+        "budgets.max_stepz",
+        "directories.a",
+        "directories.b",
+        "directories.c.fil",
+    ], said
+
+
 def test_a_directory_may_be_a_file_beside_the_policy(tmp_path: Path) -> None:
     (tmp_path / "contacts.txt").write_text("# ours\n\n Ann@acme.example \nbob@acme.example\n")
     (tmp_path / "policy.yaml").write_text("directories: {contacts: {file: contacts.txt}}\n")

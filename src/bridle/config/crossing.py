@@ -1,6 +1,6 @@
 """Mistakes between settings: each of them is fine alone, and together they cannot be meant."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from pydantic import TypeAdapter, ValidationError
@@ -8,11 +8,12 @@ from pydantic import TypeAdapter, ValidationError
 from bridle.config.grammar import Tools
 from bridle.config.mistake import Keys, did_you_mean, printable, shown
 from bridle.config.schemas import wrong_with
-from bridle.config.tree import Tree
+from bridle.config.tree import Tree, Value
 from bridle.config.values import APPROVALS, Tool
 from bridle.rules.sinks import DIRECTORY
 
 WAYS = ("above", "when")
+VALUED = ("values", "file", "tool")  # where a directory has its values from
 GROUPS = ("tenants", "flows", "agents", "nodes")
 _TOOL: TypeAdapter[str] = TypeAdapter(Tool)
 
@@ -22,6 +23,9 @@ def find_crossings(tree: Tree) -> None:
     for keys in _lists_of_tools(tree):
         _allowed_and_denied(tree, keys)
     _sinks(tree)
+    for name, said in tree.mapping(("directories",)).items():
+        if isinstance(said, dict):
+            _directory(tree, ("directories", name), said)
     for name in tree.mapping(("agents",)):
         if name in tree.mapping(("flows",)):
             tree.add(("agents", name), "stands under flows too, and both words mean the same", "keep one of them")
@@ -48,6 +52,13 @@ def _sinks(tree: Tree) -> None:
                     if directory != place and directory not in known:
                         hint = did_you_mean(directory, known) or f"write it under directories: {directory}: {{...}}"
                         tree.add((*places, i), f"names the directory {printable(directory)}, which is not there", hint)
+
+
+def _directory(tree: Tree, keys: Keys, said: Mapping[str, Value]) -> None:
+    ways = [word for word in VALUED if word in said]
+    if len(ways) > 1 or not said:  # where it says another word, that is the mistake
+        what = f"says {' and '.join(ways)}, and only one of them is read" if said else "says nothing"
+        tree.add(keys, what, "write one of {values: [...]}, {file: contacts.txt}, {tool: contacts.find}")
 
 
 def _lists_of_tools(tree: Tree) -> Iterator[Keys]:

@@ -51,11 +51,6 @@ def directories(said: Mapping[str, DirectorySettings], tree: Tree, folder: Path 
 
 
 def _directory(keys: Keys, said: DirectorySettings, tree: Tree, folder: Path | None) -> Directory:
-    ways = [word for word in ("values", "file", "tool") if word in said.model_fields_set]
-    if len(ways) != 1:
-        what = "says nothing" if not ways else f"says {' and '.join(ways)}, and only one of them is read"
-        tree.add(keys, what, "write one of {values: [...]}, {file: contacts.txt}, {tool: contacts.find}")
-        return Directory()
     if said.tool:
         return Directory(tool=ToolName(said.tool))
     if said.file:

@@ -126,7 +126,7 @@ def way_of(rule: FlowRule, tool: Tool, traced: Tracing) -> Way:
         if not tool.sinks:
             return rule.writes_without_sinks
         return rule.writes_else if traced.unproven else rule.writes_if_sinks_trusted
-    if tool.sinks == () or not traced.unproven:  # its author says that it goes to one place, whatever is asked
+    if not traced.unproven:  # as of one without sinks: its author says that it goes to one place, whatever is asked
         way = rule.egress_if_sinks_trusted
     elif traced.is_verbatim and not traced.has_read_private:
         way = rule.egress_verbatim_public
