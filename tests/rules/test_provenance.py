@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridle.rules.names import CallId, ToolName
-from bridle.rules.provenance import Provenance, Result
+from bridle.rules.provenance import MOST_VALUE, MOST_VALUES, Provenance, Result
 from bridle.rules.sinks import Sink, read_sinks, stricter
 from bridle.rules.strict_json import Json
 from bridle.rules.text_index import MOST_TEXT, TextIndex, is_plain, normal
@@ -151,6 +151,7 @@ def test_hosts_are_compared_by_name() -> None:
     known, one = knowing(MAIL), sink("user", argument="url", hosts=("api.acme.example", "*.cdn.example"))
     assert known.derives("https://api.acme.example/x?q=1", one)
     assert known.derives("https://a.cdn.example/", one)
+    assert not known.derives("50", one), "what goes to a host is no number"
     for evil in (
         "https://api.acme.example.evil.example/",
         "https://cdn.example/",
@@ -197,11 +198,26 @@ class TestIds:
         assert known.derives(value, self.ids)
         assert not known.derives(value, sink("user", "trusted", argument="file_id"))
 
+    def test_one_of_letters_counts_where_a_field_says_it(self) -> None:
+        known = knowing(result("files.list", {"id": "f-ab"}), task="nothing")
+        assert known.derives("F-AB", sink("ids", argument="file_id"))
+        assert not known.derives("f-ab", sink("user", "trusted", argument="file_id"))
+
+    def test_a_word_that_is_all_of_a_text_is_one(self) -> None:
+        assert knowing(task={"file": "pages"}).derives("pages", sink("user", argument="file_id"))
+        assert not knowing(task={"file": "the pages"}).derives("pages", sink("user", argument="file_id"))
+
     def test_what_nobody_would_call_an_id_is_none(self) -> None:
-        known = knowing(
-            result("api.get", {"id": "eve@evil.example", "ids": {"x": ["DE00"]}, "docId": "../etc"}), task="nothing"
-        )
-        assert not any(known.derives(one, self.ids) for one in ("eve@evil.example", "DE00", "../etc", "x"))
+        strange: Json = {
+            "id": "eve@evil.example",
+            "ids": {"x": ["DE00"]},
+            "docId": "../etc",
+            "uuid": True,
+            "nr_id": None,
+        }
+        known = knowing(result("api.get", strange), task="nothing")
+        for one in ("eve@evil.example", "DE00", "../etc", "x", "true", "none"):
+            assert not known.derives(one, self.ids), one
 
     def test_a_result_that_nobody_knows_the_question_of_has_none(self) -> None:
         known = knowing(Result(CallId("c1"), ToolName("files.list"), {"id": "14"}, None), task="x")
@@ -267,12 +283,30 @@ def test_verbatim_is_what_stood_in_a_result_whoever_wrote_it() -> None:
     assert known.stood({"url": "http://evil.example/x"})
     assert not known.stood({"url": "http://evil.example/x?secret=1"})
     assert not known.stood({"url": "http://evil.example/x", "q": "more"})
+    assert known.stood({"of": ["Pay"] * MOST_VALUES})
+    assert not known.stood({"of": ["Pay"] * (MOST_VALUES + 1)}), "nobody can vouch for so many"
+
+
+def test_what_is_too_long_or_hides_a_sign_derives_from_nothing_even_where_it_stands() -> None:
+    longest, hidden = "x" * MOST_VALUE, "ann\u200b@acme.example"
+    known = knowing(task=f"{longest} {longest}y {hidden}")
+    assert known.derives(longest, sink("user"))
+    assert not known.derives(f"{longest}y", sink("user"))
+    assert not known.derives(hidden, sink("user"))
+
+
+def test_of_very_many_values_none_is_vouched_for() -> None:
+    known, places = knowing(), sink("user")
+    assert known.derives(["Ann Smith"] * MOST_VALUES, places)
+    assert known.strange(["Ann Smith"] * (MOST_VALUES + 1), places) == ["Ann Smith"]
 
 
 def test_the_first_result_that_a_value_stood_in_is_named() -> None:
     known = knowing(TRUSTED, MAIL)
     assert known.first_seen("eve@evil.example", sink("user")) == ("c1", "mail.read", True)
     assert known.first_seen("nobody@nowhere.example", sink("user")) is None
+    assert known.first_seen("dora@acme.example", sink("user")) == ("c1", "crm.read", False)
+    assert known.first_seen("dora@acme.example", sink("trusted")) is None, "there it was looked for, and was not enough"
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.text(min_size=1, max_size=20))
