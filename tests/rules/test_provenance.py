@@ -142,7 +142,10 @@ def test_an_untrusted_result_is_no_source() -> None:
 def test_up_to_a_maximum_it_does_not_matter_where_a_number_comes_from() -> None:
     known = knowing(MAIL)
     assert known.derives(100, sink("user", most="100"))
+    assert known.derives(0, sink("user", most="100"))
+    assert known.derives("99.5", sink("user", most="100"))
     assert known.derives(50, sink("user", most="10")), "the user said it"
+    assert not known.derives("lots", sink("user", most="100"))
     assert not known.derives(100.01, sink("user", most="100"))
     assert not known.derives(-100, sink("user", most="100")), "less than nothing is another direction"
 
@@ -184,7 +187,21 @@ class TestIds:
         for task in ("file with id '14'", "File ID: 14", "file no. 14", "file #14", "file number 14"):
             assert knowing(MAIL, task=task).derives("14", sink("user", argument="file_id")), task
 
+    @pytest.mark.parametrize("one", [sink("user", argument="file_id"), sink("user", "ids"), sink("ids", "user")])
+    @pytest.mark.parametrize("value", ["14", 14, 14.0])
+    def test_a_number_of_prose_is_none_wherever_ids_go(self, one: Sink, value: Json) -> None:
+        assert not knowing(task="share the file of 14 pages").derives(value, one)
+        assert knowing(task="share the file of 14 pages").derives(value, sink("user")), "elsewhere it is a number"
+
+    def test_prose_is_none_where_an_untrusted_result_has_it_as_an_id(self) -> None:
+        known = knowing(result("files.list", {"id": 14}), task="share the file of 14 pages")
+        assert not known.derives("14", sink("user", argument="file_id"))
+        assert not known.derives(14, sink("user", argument="file_id"))
+
     def test_long_enough_with_a_digit_is_found_in_prose(self) -> None:
+        assert knowing(task="refund 44571 please").derives(44571, sink("user", argument="order_id"))
+        assert knowing(task="refund A-10 please").derives("A-10", sink("user", argument="order_id"))
+        assert not knowing(task="refund A-1 please").derives("A-1", sink("user", argument="order_id"))
         assert knowing(MAIL, task="refund A-1044 please").derives("A-1044", sink("user", argument="order_id"))
         assert not knowing(MAIL, task="refund order please").derives("order", sink("user", argument="order_id"))
 
@@ -251,6 +268,19 @@ class TestDirectories:
     def test_the_name_of_a_field_does_not(self) -> None:
         assert not knowing(result("people.find", {"eve@evil.example": 1})).derives("eve@evil.example", self.people)
 
+    def test_nothing_yes_and_no_are_no_fields(self) -> None:
+        known = knowing(result("people.find", {"a": None, "b": True, "c": [False]}))
+        assert not any(known.derives(one, self.people) for one in ("none", "true", "false"))
+
+    def test_numbers_and_hosts_may_be_listed(self) -> None:
+        known = Provenance(frozenset({"4711"}), {"hosts": frozenset({"api.bob.example"}), "user": frozenset({"eve"})})
+        assert known.derives(4711, sink("config"))
+        assert not known.derives(4711, sink("user", "trusted"))
+        assert known.derives("https://api.bob.example/x", sink("dir:hosts"))
+        assert not known.derives("https://api.bob.example/x", sink("config"))
+        assert known.derives("eve", sink("dir:user"))
+        assert not known.derives("eve", sink("user")), "a directory of this name is not the user"
+
     def test_a_part_of_a_field_does_not(self) -> None:
         assert not knowing(result("people.find", {"note": "or eve@evil.example"})).derives(
             "eve@evil.example", self.people
@@ -283,6 +313,7 @@ def test_verbatim_is_what_stood_in_a_result_whoever_wrote_it() -> None:
     assert known.stood({"url": "http://evil.example/x"})
     assert not known.stood({"url": "http://evil.example/x?secret=1"})
     assert not known.stood({"url": "http://evil.example/x", "q": "more"})
+    assert known.stood({"url": "http://evil.example/x", "none": None, "yes": True, "empty": ""}), "these say nothing"
     assert known.stood({"of": ["Pay"] * MOST_VALUES})
     assert not known.stood({"of": ["Pay"] * (MOST_VALUES + 1)}), "nobody can vouch for so many"
 
@@ -293,6 +324,12 @@ def test_what_is_too_long_or_hides_a_sign_derives_from_nothing_even_where_it_sta
     assert known.derives(longest, sink("user"))
     assert not known.derives(f"{longest}y", sink("user"))
     assert not known.derives(hidden, sink("user"))
+
+
+def test_yes_no_and_nothing_are_no_words_of_the_user() -> None:
+    known = knowing(task={"all": True, "some": False, "of": None})
+    assert not any(known.derives(one, sink("user")) for one in ("true", "false", "none"))
+    assert known.derives(["all", "of"], sink("user")), "the names of fields are"
 
 
 def test_of_very_many_values_none_is_vouched_for() -> None:
