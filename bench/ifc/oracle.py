@@ -62,5 +62,11 @@ def _texts(value: Json) -> Iterator[str]:
 
 
 def _listed(labelled: Labelled) -> Iterator[str]:
+    """What directories and hosts list; what a tool behind a directory returns is known from its trusted output."""
     for directory in labelled.directories.values():
         yield from _texts(directory.get("values"))
+    for label in labelled.tools.values():
+        sinks = label.get("sinks", {})
+        assert isinstance(sinks, dict)
+        for places in sinks.values():
+            yield from _texts(places.get("hosts") if isinstance(places, dict) else None)

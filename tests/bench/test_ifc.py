@@ -1,6 +1,7 @@
 """The bench of the flow of information on a shop of four tools; AgentDojo itself only where it is installed."""
 
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -161,15 +162,15 @@ def test_an_interval_is_wilsons(count: int, of: int, low: float, high: float) ->
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_every_write_names_what_steers_it_and_where_it_goes(suite: str) -> None:
+def test_every_write_and_egress_names_what_steers_it_and_where_it_goes(suite: str) -> None:
     labelled = SUITES[suite]
     for tool, label in labelled.tools.items():
         sinks = label.get("sinks", {})
         assert isinstance(sinks, dict)
-        assert bool(sinks) == (label["effect"] == "write"), tool
+        assert bool(sinks) == (label["effect"] != "read"), tool
         assert set(labelled.destinations.get(tool, ())) <= set(sinks)
         assert "dir:" not in str(plain(label))
-        assert "max" not in str(plain(label))
+        assert not {"max", "hosts"} & set(re.findall(r"\w+", str(plain(label))))
 
 
 def test_values_of_a_long_run_are_found_or_not_as_they_should_be() -> None:
