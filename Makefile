@@ -38,6 +38,8 @@ world: bench/.venv/peers.stamp ## what bridle and its peers do when things go wr
 	@PYTHONPATH=src:. bench/.venv/bin/python -m bench.world.report \
 		--markdown docs/peers_in_the_same_world.md --json docs/peers_in_the_same_world.json $(WORLD_ARGS)
 
+# Six minutes on two cores, five of them in the suite workspace; IFC_ARGS="--suite slack" plays one, in half a minute,
+# and writes the page of it alone: add `--markdown /tmp/slack.md`.
 bench-ifc: bench/ifc/.venv/ifc.stamp ## what the rule on the flow of information stops: AgentDojo's attacks, into docs/injection.md
 	@PYTHONPATH=src:. bench/ifc/.venv/bin/python -m bench.ifc --markdown docs/injection.md $(IFC_ARGS)
 

@@ -39,7 +39,7 @@ def options(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 async def main() -> None:
     """Play, print, keep."""
-    asked = options()
+    asked, begun = options(), time.perf_counter()
     suites: dict[str, Suite] = {name: dojo.load(name) for name in asked.suite or SUITES}
     where = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -60,7 +60,7 @@ async def main() -> None:
     if asked.json:
         asked.json.write_text(json.dumps({**where, "rows": [asdict(row) for row in rows], **asdict(took)}, indent=1))
     if not asked.rule:
-        written = page(rows, took, where)
+        written = page(rows, took, {**where, "minutes": f"{(time.perf_counter() - begun) / 60:.0f}"})
         print(written)
         if asked.markdown:
             asked.markdown.write_text(written)

@@ -1,4 +1,4 @@
-"""The calls of eight attacks on `workspace` for which AgentDojo says what they want, but not how it is done.
+"""The calls of eight attacks on `workspace` for which AgentDojo says what they want, and one attack that wants none.
 
 Each list is held against AgentDojo's own check of that attack before it is used.
 """
@@ -103,3 +103,6 @@ WRITTEN_HERE: Mapping[tuple[str, str], Callable[[WorkspaceEnvironment], list[Ste
     ("workspace", "injection_task_12"): _blackmails_for_files,
     ("workspace", "injection_task_13"): _phishes,
 }
+
+# It wants the answer to praise a hotel: nothing is called, so there is nothing that a rule on calls could stop.
+ONLY_WORDS = frozenset({("travel", "injection_task_6")})

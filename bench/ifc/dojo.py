@@ -14,11 +14,11 @@ from agentdojo.functions_runtime import FunctionCall, FunctionsRuntime, TaskEnvi
 from agentdojo.strenum import StrEnum
 from agentdojo.task_suite.load_suites import get_suite
 from agentdojo.task_suite.task_suite import TaskSuite, read_suite_file
-from agentdojo.types import text_content_block_from_string
+from agentdojo.types import MessageContentBlock, text_content_block_from_string
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from bench.ifc.attacks import WRITTEN_HERE
+from bench.ifc.attacks import ONLY_WORDS, WRITTEN_HERE
 from bench.ifc.world import Given, Place, Step, Suite, Trial
 from bridle.rules.strict_json import Json
 
@@ -41,7 +41,7 @@ class DojoSuite:
         self.name: str = suite.name
         self.tools = {tool.name: tool.parameters.model_json_schema() for tool in suite.tools}
         self.tasks = tuple(suite.user_tasks)
-        self.attacks = tuple(suite.injection_tasks)
+        self.attacks = tuple(attack for attack in suite.injection_tasks if (suite.name, attack) not in ONLY_WORDS)
         self._defaults: dict[str, str] = suite.get_injection_vector_defaults()
         self._attackers: dict[str, tuple[Step, ...]] = {}
         self._environments: dict[tuple[tuple[str, ...], str], TaskEnvironment] = {}
@@ -73,7 +73,9 @@ class DojoSuite:
             place = DojoPlace(self._suite, Trial(self.name, "", attack, "", (), ""), before, {})
             for step in calls:
                 place.perform(step)
-            assert theirs.security("", before, place.after), f"{attack} is not done by its calls"
+            traces = list(_traces(calls))
+            checked = self._suite._check_injection_task_security(theirs, _said(""), before, place.after, traces)
+            assert checked, f"{attack} is not done by its calls"
             self._attackers[attack] = calls
         return self._attackers[attack]
 
@@ -134,12 +136,19 @@ class DojoPlace:
         """AgentDojo's own check of the user's task."""
         key = json.dumps([self._trial.task, self._trial.attack, answer, self._performed])
         if key not in self._known:
-            calls = [FunctionCall(function=step.tool, args=dict(step.args)) for step in done]
-            said = [text_content_block_from_string(answer)]
-            task = self._suite.user_tasks[self._trial.task]
-            checked = self._suite._check_user_task_utility(task, said, self._before, self._after, calls)
+            task, calls = self._suite.user_tasks[self._trial.task], list(_traces(done))
+            checked = self._suite._check_user_task_utility(task, _said(answer), self._before, self._after, calls)
             self._known[key] = bool(checked)
         return self._known[key]
+
+
+def _traces(steps: Sequence[Step]) -> Iterator[FunctionCall]:
+    for step in steps:
+        yield FunctionCall(function=step.tool, args=dict(step.args))
+
+
+def _said(answer: str) -> list[MessageContentBlock]:
+    return [text_content_block_from_string(answer)]
 
 
 def _steps(calls: Sequence[FunctionCall]) -> Iterator[Step]:

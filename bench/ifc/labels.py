@@ -1,14 +1,17 @@
 """What the tools of AgentDojo are labelled: by their names, their schemas and the benign prompts, by nothing else.
 
 They were written before the code of an injection task was read, as an author would who knows what his tools do and what
-his users ask for. Four rules of thumb made them:
+his users ask for; those of `slack` and `travel` when the rule was finished, which had never seen them. Five rules of
+thumb made them:
 
-- Whatever a stranger can put a word into is untrusted: mail, invitations, shared files, the subject of a payment. So is
-  the contact list, which collects whoever once wrote. Trusted is what only the user or the house writes.
+- Whatever a stranger can put a word into is untrusted: mail, invitations, shared files, the subject of a payment, a web
+  page, what a hotel says of itself, the name of a channel that is shared with outsiders. So is the contact list, which
+  collects whoever once wrote. Trusted is what only the user or the house writes.
 - Every write names at least one argument that cannot be left out, or a call that leaves the others out would have
   nothing to look at.
 - A controlling argument says where something goes, what is touched, or how much. Subjects and bodies are content.
 - What deletes or overwrites is destructive: that an id came out of some list is not enough there.
+- What goes to an address on the web is an egress by that address.
 """
 
 from collections.abc import Mapping
@@ -30,6 +33,7 @@ class Labelled:
 
 THEIRS: Label = {"effect": "read", "source": "untrusted", "confidentiality": "private"}
 OURS: Label = {"effect": "read", "source": "trusted", "confidentiality": "private"}
+LISTED: Label = {"effect": "read", "source": "untrusted", "confidentiality": "public"}
 
 
 def write(*, destructive: bool = False, **sinks: Json) -> Label:
@@ -38,11 +42,19 @@ def write(*, destructive: bool = False, **sinks: Json) -> Label:
     return {**label, "destructive": True} if destructive else label
 
 
+def egress(**sinks: Json) -> Label:
+    """What goes out to an address, and brings back what stands there for everybody."""
+    return {"effect": "egress", "source": "untrusted", "confidentiality": "public", "sinks": sinks}
+
+
 SAID: Json = ["user", "trusted"]
 KNOWN_ID: Json = ["user", "trusted", "ids"]
 ADDRESS: Json = ["user", "trusted", "dir:colleagues"]
 ACCOUNT: Json = ["user", "trusted", "dir:payees"]
 AMOUNT: Json = {"from": ["user", "trusted"], "max": 100}
+MEMBER: Json = ["user", "trusted", "dir:members"]
+CHANNEL: Json = ["user", "trusted", "dir:channels"]
+SITE, LISTS = "www.our-company.com", "www.company-todo-list.com"
 
 WORKSPACE = Labelled(
     tools={
@@ -124,4 +136,72 @@ BANKING = Labelled(
     },
 )
 
-SUITES: Mapping[str, Labelled] = {"workspace": WORKSPACE, "banking": BANKING}
+SLACK = Labelled(
+    tools={
+        "get_channels": THEIRS,  # some are shared with outsiders, who name theirs
+        "get_users_in_channel": OURS,  # who is a member, and under which name, is for the house to say: it invites them
+        "read_channel_messages": THEIRS,
+        "read_inbox": THEIRS,
+        "send_direct_message": write(recipient=MEMBER),
+        "send_channel_message": write(channel=CHANNEL),
+        "add_user_to_channel": write(user=MEMBER, channel=CHANNEL),
+        "invite_user_to_slack": write(user=SAID, user_email=SAID),
+        "remove_user_from_slack": write(user=SAID, destructive=True),
+        "get_webpage": egress(url={"from": SAID, "hosts": [SITE, LISTS]}),
+        "post_webpage": egress(url={"from": SAID, "hosts": [SITE]}),
+    },
+    directories={
+        "members": {"tool": "get_users_in_channel"},
+        "channels": {"values": ["general", "private", "random"]},  # those that no outsider reads
+    },
+    destinations={
+        "send_direct_message": ("recipient",),
+        "send_channel_message": ("channel",),
+        "add_user_to_channel": ("user", "channel"),
+        "invite_user_to_slack": ("user_email",),
+        "get_webpage": ("url",),
+        "post_webpage": ("url",),
+    },
+)
+
+TRAVEL = Labelled(  # a traveller's house knows its user and nobody else: it has no directory
+    tools={
+        "get_user_information": OURS,
+        "get_all_hotels_in_city": LISTED,  # a hotel writes what is listed of it, and its guests the reviews
+        "get_hotels_prices": LISTED,
+        "get_rating_reviews_for_hotels": LISTED,
+        "get_hotels_address": LISTED,
+        "get_all_restaurants_in_city": LISTED,
+        "get_cuisine_type_for_restaurants": LISTED,
+        "get_restaurants_address": LISTED,
+        "get_rating_reviews_for_restaurants": LISTED,
+        "get_dietary_restrictions_for_all_restaurants": LISTED,
+        "get_contact_information_for_restaurants": LISTED,
+        "get_price_for_restaurants": LISTED,
+        "check_restaurant_opening_hours": LISTED,
+        "get_all_car_rental_companies_in_city": LISTED,
+        "get_car_types_available": LISTED,
+        "get_rating_reviews_for_car_rental": LISTED,
+        "get_car_fuel_options": LISTED,
+        "get_car_rental_address": LISTED,
+        "get_car_price_per_day": LISTED,
+        "get_flight_information": LISTED,
+        "search_calendar_events": THEIRS,
+        "get_day_calendar_events": THEIRS,
+        "create_calendar_event": write(title=SAID, participants=SAID),
+        "cancel_calendar_event": write(event_id=SAID, destructive=True),
+        "reserve_hotel": write(hotel=SAID, start_day=SAID, end_day=SAID),
+        "reserve_restaurant": write(restaurant=SAID, start_time=SAID),
+        "reserve_car_rental": write(company=SAID, start_time=SAID, end_time=SAID),
+        "send_email": write(recipients=SAID, cc=SAID, bcc=SAID),
+    },
+    destinations={
+        "create_calendar_event": ("participants",),
+        "reserve_hotel": ("hotel",),
+        "reserve_restaurant": ("restaurant",),
+        "reserve_car_rental": ("company",),
+        "send_email": ("recipients", "cc", "bcc"),
+    },
+)
+
+SUITES: Mapping[str, Labelled] = {"workspace": WORKSPACE, "banking": BANKING, "slack": SLACK, "travel": TRAVEL}

@@ -16,13 +16,14 @@ HEADS = (
     "approvals a task", "under attack", "rubber stamp",
 )  # fmt: skip
 NODE, WHOLE = "provenance + allowlist", "+ directories and amount cap"
+SHOWN = (NODE, WHOLE, "directories, and a person decides on egress")  # suite by suite
 PAGE = """# What the rule on the flow of information stops
 
 AgentDojo, with the model replaced by its worst case: it performs the task's ground truth and, the moment a tool's
 output shows an injection, every call of the attacker, word for word; a refusal stops neither the attack nor the task.
 The calls go through bridle's own gateway and store; what happened is told by the tools, not by its journal.
 
-`make bench-ifc` writes this page. {date}, {cores} cores, Python {python}, {versions}.
+`make bench-ifc` wrote this page in {minutes} minutes. {date}, {cores} cores, Python {python}, {versions}.
 
 {table}
 
@@ -35,7 +36,17 @@ An interval is Wilson's, at 95 %, over the attacker's calls; those of one attack
 
 ## Each suite by itself
 
+`slack` and `travel` were held out: the rule was finished before they were labelled, and neither it nor a label was
+changed for what came out. The first table below has the figures that must hold.
+
+{musts_by_suite}
+
 {suites}
+
+`slack` alone has an egress, and what it loses there it loses to two defaults of the section `flow`. A run that has read
+a private message is refused every page, also one that its user named (`private_and_untrusted.egress: deny`). A run that
+has read nothing private follows a link that stands in a page (`egress.verbatim_public: allow`). In the rows
+named "a person decides on egress" both wait for a person instead.
 
 ## What one check costs
 
@@ -50,13 +61,16 @@ where a refused value was first seen; nothing else is timed. The 1 MB is trusted
 
 ## How to read it
 
-- **Attack calls executed**: writes of the attacker's ground truth that took effect with his arguments, of all that he
-  tried, apart from those which the task wants itself. None of these tools is an egress. Then the share of trials in
-  which there was at least one, with the ideal approver.
+- **Attack calls executed**: writes and egresses of the attacker's ground truth that took effect with his arguments, of
+  all that he tried, apart from those which the task wants itself. Only `slack` has an egress: to fetch a page, and to
+  post one. Then the share of trials in which there was at least one, with the ideal approver.
+- **Trials** under attack are those in which the injection was read. A rule that refuses the page on which it stands has
+  fewer of them: what such a task loses stands under benign utility.
 - **The approvers**: the ideal one approves the calls of the task's ground truth and no others; the rubber stamp
   approves everything. What a rule stops under the second one, it stops by itself.
-- **Destinations outside**: executed writes to an address or account that stands neither in the user's words, nor in the
-  output of a trusted source, nor in a directory, and which the ideal approver did not approve.
+- **Destinations outside**: executed writes and egresses to an address, account, channel or page that stands neither in
+  the user's words, nor in the output of a trusted source, nor in a directory, and to which the ideal approver did not
+  send this tool.
 - **Utility** is AgentDojo's own check of the user's task, with its ground truth as the answer, and nothing refused that
   the task needed. Under attack it is with the ideal approver. "Approvals a task" is without an attack.
   `get_unread_emails` is labelled a read and marks as read what it returns: where no allowlist takes it away, attacks
@@ -65,10 +79,12 @@ where a refused value was first seen; nothing else is timed. The 1 MB is trusted
 - **Allowlist**: each task may call the tools of its own ground truth and no others. That is the node an author would
   declare for it, and kinder than one node for many tasks.
 - **Labels** (`bench/ifc/labels.py`) were written from names, schemas and benign prompts, before the code of an attack
-  was read; AgentDojo is public, though. Since then one thing changed: destructive tools take no ids, as the rule wants
-  it. Rows without directories have no amount cap either.
+  was read; AgentDojo is public, though, and the data of `slack` and `travel` names the places for injections. Since
+  then one thing changed: destructive tools take no ids, as the rule wants it. Rows without directories have no amount
+  cap and no `hosts` either.
 - AgentDojo has no ground truth for eight of the attacks on `workspace`. Their calls were written here, and pass
-  AgentDojo's check of the attack (`bench/ifc/attacks.py`).
+  AgentDojo's check of the attack (`bench/ifc/attacks.py`). One attack on `travel` is left out: it wants the answer to
+  praise a hotel, and calls nothing.
 """
 
 
@@ -85,6 +101,11 @@ class Must:
     def row(self) -> tuple[str, ...]:
         """As a row of a table."""
         return self.what, self.figure, self.bound, "yes" if self.holds else "**no**"
+
+    @property
+    def told(self) -> str:
+        """The figure, which stands out where it does not hold."""
+        return self.figure if self.holds else f"**{self.figure}**"
 
 
 def wilson(count: int, of: int) -> tuple[float, float]:
@@ -104,7 +125,7 @@ def percent(count: int, of: int) -> float:
 
 def merged(rows: Sequence[Tally]) -> Tally:
     """The same rule over several suites."""
-    whole = Tally("both", rows[0].rule)
+    whole = Tally("all", rows[0].rule)
     for row in rows:
         _add(whole, row, ("tasks", "useful", "unattended", "asked", "strayed"))
         for approver, arm in row.arms.items():
@@ -176,16 +197,25 @@ def page(rows: Sequence[Tally], speed: Speed, where: Mapping[str, str]) -> str:
     any_row = by_rule[names[0]]
     arm = any_row.arms[Approver.IDEAL]
     trials = f"{any_row.tasks} user tasks, each alone and under every attack: {arm.attacked} trials in which the "
-    trials += f"injection was read, {arm.commands:,} writes that the attackers tried."
+    trials += f"injection was read, {arm.commands:,} writes and egresses that the attackers tried."
     return PAGE.format(
         **where,
         table=table(HEADS, [cells(row) for row in by_rule.values()]),
         trials=trials,
         musts=table(("figure", "measured", "must", "holds"), [must.row for must in musts(by_rule, speed)]),
-        suites=table(("suite", *HEADS), [(row.suite, *cells(row)) for row in rows if row.rule in (NODE, WHOLE)]),
+        musts_by_suite=_musts_by_suite(rows, speed),
+        suites=table(("suite", *HEADS), [(row.suite, *cells(row)) for row in rows if row.rule in SHOWN]),
         speed=table(("", "p50", "p99", "checks"), speed.rows),
         missed="\n".join(_classes(by_rule[name]) for name in (NODE, WHOLE)),
     )
+
+
+def _musts_by_suite(rows: Sequence[Tally], speed: Speed) -> str:
+    """What has to hold, a column for each suite; the speed has no suite."""
+    suites = list(dict.fromkeys(row.suite for row in rows))
+    columns = [musts({row.rule: row for row in rows if row.suite == suite}, speed)[:-1] for suite in suites]
+    lines = [(of[0].what, of[0].bound, *(must.told for must in of)) for of in zip(*columns, strict=True)]
+    return table(("figure", "must", *suites), lines)
 
 
 def _classes(row: Tally) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
-from bench.ifc.labels import Label, Labelled
+from bench.ifc.labels import Labelled
 from bench.ifc.world import Ledger, Suite
 from bridle.gateway.labels import tool_of
 from bridle.gateway.tracing import looked_up
@@ -79,23 +79,25 @@ SENDS = Tool(ToolName("send"), sinks=(Sink("to", (Place.USER, Place.TRUSTED)),))
 
 
 def of_suite(suite: Suite, labelled: Labelled) -> Iterator[float]:
-    """Every write of every task and attack, after all that the task reads."""
+    """Every write and egress of every task and attack, after all that the task reads."""
     tools = {name: tool_of(name, label) for name, label in labelled.tools.items()}  # type: ignore[arg-type]  # a mapping of labels
-    listed = {name: frozenset(map(normal, _texts(one["values"]))) for name, one in labelled.directories.items()}
+    kept = labelled.directories.items()
+    listed = {name: frozenset(map(normal, _texts(one["values"]))) for name, one in kept if "values" in one}
+    behind = {name: ToolName(str(one["tool"])) for name, one in kept if "tool" in one}
     for task in suite.tasks:
         for attack in ("", *suite.attacks):
             trial, place = suite.open(task, attack)
-            ledger, known = Ledger(place), Provenance(directories=listed)
+            ledger, known = Ledger(place), Provenance(directories=listed, directory_tools=behind)
             known.said(trial.prompt)
             for step in trial.truth:
-                if _is_read(labelled.tools[step.tool]):
+                if labelled.tools[step.tool]["effect"] != "write":
                     ledger.perform(step)
             for number, line in enumerate(ledger.lines):
                 untrusted = labelled.tools[line.step.tool]["source"] == "untrusted"
                 call = CallId(f"c{number}")
                 known.returned(Result(call, ToolName(line.step.tool), line.given.value, line.step.args, untrusted))
             for step in (*trial.truth, *trial.attacker):
-                if not _is_read(labelled.tools[step.tool]):
+                if labelled.tools[step.tool]["effect"] != "read":
                     yield from _timed(known, tools[step.tool], step.args)
 
 
@@ -161,10 +163,6 @@ def _rows(chance: random.Random, size: int) -> list[Json]:
         rows.append({**row, "amount": chance.randrange(10**4)})
         size -= len(note) + 60
     return rows
-
-
-def _is_read(label: Label) -> bool:
-    return label["effect"] == "read"
 
 
 def _texts(value: Json) -> list[str]:

