@@ -93,9 +93,8 @@ def _month(day: int) -> int:
     era, of_era = divmod(shifted, 146_097)
     year = (of_era - of_era // 1_460 + of_era // 36_524 - of_era // 146_096) // 365
     of_year = of_era - (365 * year + year // 4 - year // 100)
-    march_month = (5 * of_year + 2) // 153
-    month = march_month + 3 if march_month < 10 else march_month - 9
-    return (year + era * 400 + (1 if month <= 2 else 0) - 1970) * 12 + month - 1
+    months_since_march = (5 * of_year + 2) // 153
+    return (year + era * 400 - 1970) * 12 + 2 + months_since_march
 
 
 def plus(left: Amounts, right: Amounts) -> dict[Unit, int]:
