@@ -26,7 +26,7 @@ from bridle.runs.blocking import BlockingTwins
 from bridle.runs.charter import Charter, RunRequest
 from bridle.runs.doubts import Doubts, WriteInDoubt
 from bridle.runs.ended import Ended
-from bridle.runs.flow import Flow
+from bridle.runs.flow import BadFlow, Flow
 from bridle.runs.following import followed
 from bridle.runs.result import RunResult, read_result
 from bridle.runs.run import Run
@@ -103,6 +103,9 @@ class Bridle(BlockingTwins, KillSwitch):
         if not isinstance(flow, Flow):
             raise BridleError(f"a run needs a Flow, not {type(flow).__name__}")
         flow.check()
+        known = self._flows.get((flow.name, flow.version), flow)
+        if list(known.steps) != list(flow.steps):  # its open runs would go on in steps that are not theirs
+            raise BadFlow(f"there are two flows {flow.name} {flow.version}; give one another name or version")
         self._flows[flow.name, flow.version] = flow
         return flow
 

@@ -211,13 +211,18 @@ def _signals() -> Iterator[Stopping]:
 
 
 async def _leave(code: int) -> None:
-    """Python waits for the threads of tools before it ends; the run has ended, so we do not wait longer than this."""
+    """Python waits for the threads of tools and for every task; the run has ended, so we wait no longer than this."""
     threads = asyncio.create_task(asyncio.get_running_loop().shutdown_default_executor())
-    await asyncio.wait((threads,), timeout=PATIENCE_SECONDS)
-    if not threads.done():
-        ERR.line(dim("a tool still works in a thread of its own; it is left behind"))
-        sys.stdout.flush()
-        os._exit(code)
+    others = asyncio.all_tasks() - {threads, asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.wait((threads, *others), timeout=PATIENCE_SECONDS)
+    if threads.done() and all(task.done() for task in others):
+        return
+    what = "a step still works, and does not stop" if threads.done() else "a tool still works in a thread of its own"
+    ERR.line(dim(f"{what}; it is left behind"))
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def _tell(

@@ -84,6 +84,9 @@ async def attempt(permit: Permit, live: Live, answer: Verdict, now: Millis, worl
     carry_out = perform_here if ours else perform
     performed = await carry_out(permit, _work(permit, live, answer), now)
     at = world.now()
+    if at > permit.until and performed.failed is None and proposal.ruled is not None and not proposal.is_write:
+        late = f"its answer came {(at - permit.until) / 1_000:g} s after its time"
+        performed = Performed(failed=CallFailed(FailureKind.TIMEOUT, late))  # a late write happened all the same
     judge_it = _model_attempt if proposal.kind is CallKind.MODEL else _tool_attempt
     if permit.is_cut and performed.failed is not None and performed.failed.kind is FailureKind.TIMEOUT:
         cut = Performed(failed=CallFailed(FailureKind.CANCELLED, "there was no time left to wait for it"))

@@ -34,14 +34,14 @@ from bridle.rules.names import (
 )
 from bridle.rules.policy import LimitsPatch, Narrowing, Policy
 from bridle.rules.run import Phase, RunState, ending
-from bridle.rules.running_out import may_enter
+from bridle.rules.running_out import may_enter, out_of_time
 from bridle.rules.stop import Retry, Status, StopNote, StopReason
 from bridle.rules.strict_json import BadJson
 from bridle.rules.switch import against_run
 from bridle.runs.descendants import closed_into, end_children, lost
 from bridle.runs.memory import remember
 from bridle.runs.result import RunResult, result_of
-from bridle.runs.signals import NotStarted
+from bridle.runs.signals import KeyIsTaken, NotStarted
 from bridle.store.base import Fenced, Recorded, RunKey, Store, Transaction
 from bridle.store.chain import keyed
 
@@ -80,13 +80,15 @@ class Opening:
 async def open_run(store: Store, world: World, opening: Opening, entry: StepEntry | None) -> Live | RunState:
     """Start a run, and enter its first step, in one transaction; or the run that this request joins.
 
-    Raises NotStarted when the kill switch lets none start.
+    Raises NotStarted when the kill switch lets none start, and KeyIsTaken.
     """
     now, salt = world.now(), world.fresh(16)
 
     def opened(tx: Transaction) -> tuple[RunState, bool]:
         earlier = tx.find(opening.tenant, opening.key)
         if earlier is not None and joins(earlier, opening.key, now):
+            if (earlier.loop, earlier.name) != (opening.loop, opening.name):
+                raise KeyIsTaken(earlier, opening.key.key)
             return earlier, False
         switch = against_run(tx.switches(), opening.tenant, opening.name)
         if switch is not None:
@@ -226,8 +228,9 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
                 settle(tx, party, never_sent if call in live.unsent else lost(state, call, now))
             state = tx.state(live.run)
             left(tx, state)
-            state = end_children(tx, state, live.policy, now, ending(state, wanted).reason)
-            note = ending(state, wanted)
+            meant = _overtaken(tx, state, wanted, live.policy, now)
+            state = end_children(tx, state, live.policy, now, ending(state, meant).reason)
+            note = ending(state, meant)
             answer = keyed(live.salt, words) if words else Digest("")
             state = tx.append(live.run, live.epoch, [RunStopped(now, note.reason, note.detail, answer)])
             if words:
@@ -239,6 +242,18 @@ async def close_run(store: Store, world: World, live: Live, wanted: StopNote, sa
     live.state = recorded.state
     _settled(live, pending)
     return result_of(recorded, words if ends else store.payload(live.run, "answer"))
+
+
+def _overtaken(tx: Transaction, state: RunState, wanted: StopNote, policy: Policy, now: Millis) -> StopNote:
+    """An answer that is too late, or of a run that was switched off, is a partial one: its code kept the loop busy."""
+    if state.phase is not Phase.OPEN or wanted.reason is not StopReason.OK:
+        return wanted
+    switch = switched_off(tx, state)
+    if switch is not None:
+        return switch.note
+    if now >= state.deadline:
+        return StopNote(StopReason.MAX_SECONDS, out_of_time(state, policy.limits, now))
+    return wanted
 
 
 async def suspend(store: Store, world: World, live: Live) -> None:

@@ -32,6 +32,7 @@ from bridle.runs.signals import Denied, Held, Stop
 
 log = logging.getLogger("bridle")
 KNOWN = 10_000  # bounds of steps that are remembered
+TIDIES_UP = 2.0  # seconds that a step has when it is cancelled
 OK = StopNote(StopReason.OK)
 WAITS = Ended(OK)  # of a run that is suspended: it has no end yet
 
@@ -171,16 +172,23 @@ class Runner:
         return str(said)
 
     async def _in_time(self, live: Live, work: Awaitable[object]) -> object:
-        """A step's own code has no more time than its run. Raises Stop when that is over."""
-        watchdog = asyncio.timeout(max(live.state.deadline - self._gateway.world.now(), 0) / 1_000)
+        """A step's own code has no more time than its run. Raises Stop when that is over.
+
+        It has a task of its own: one that will not stop when it is cancelled is left behind, and all its calls refused.
+        """
+        step = asyncio.ensure_future(work)
         try:
-            async with watchdog:
-                return await work
-        except TimeoutError:
-            if not watchdog.expired():
-                raise
-            detail = out_of_time(live.state, live.policy.limits, self._gateway.world.now())
-            raise Stop(StopNote(StopReason.MAX_SECONDS, detail)) from None
+            await asyncio.wait((step,), timeout=max(live.state.deadline - self._gateway.world.now(), 0) / 1_000)
+        except asyncio.CancelledError:
+            await _let_go(step, live)
+            raise
+        if step.done() and not step.cancelled():
+            return step.result()
+        await _let_go(step, live)
+        if step.cancelled() and self._gateway.world.now() < live.state.deadline:
+            raise RuntimeError("the step was cancelled from inside")
+        detail = out_of_time(live.state, live.policy.limits, self._gateway.world.now())
+        raise Stop(StopNote(StopReason.MAX_SECONDS, detail))
 
     def entry(self, flow: Flow, step: Step, policy: Policy, state: object) -> StepEntry:
         """How a step is entered: with the state, its limits, and what its last request would cost."""
@@ -212,6 +220,17 @@ class Runner:
     def kept(self, live: Live, flow: Flow) -> object:
         """The state with which a run that is resumed entered its step."""
         return states.build(flow.state, kept_state(self._gateway.store, live))
+
+
+async def _let_go(step: "asyncio.Future[object]", live: Live) -> None:
+    """Cancel a step, and wait a moment for it to tidy up."""
+    step.cancel()
+    with suppress(asyncio.CancelledError):  # a second one has no more to say than the first
+        await asyncio.wait((step,), timeout=TIDIES_UP)
+    if step.done() and not step.cancelled():
+        step.exception()  # looked at, so that nothing is logged as never retrieved
+    elif not step.done():
+        log.warning("left_behind %s: its step %s does not stop when it is cancelled", live.run, live.state.step)
 
 
 def goal_of(goal: str, state: object) -> str:

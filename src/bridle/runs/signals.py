@@ -2,6 +2,7 @@
 
 from bridle.rules.failure import BridleError
 from bridle.rules.names import CallId, Millis, RunId
+from bridle.rules.run import RunState
 from bridle.rules.stop import Detail, Retry, StopNote, StopReason
 
 
@@ -61,3 +62,12 @@ class RunIsOpen(BridleError):
     def __init__(self, run: RunId) -> None:
         super().__init__(f"run {run} has this key and is open; wait for it with `await b.result({run!r})`")
         self.run_id = run
+
+
+class KeyIsTaken(BridleError):
+    """A key means one run of one flow or agent, for ever; this one is another's."""
+
+    def __init__(self, run: RunState, key: str) -> None:
+        whose = f"the {'flow' if run.loop == 'flow' else 'agent'} {run.name}"
+        super().__init__(f"the key {key!r} is that of run {run.run} of {whose}; take another key")
+        self.run_id = run.run

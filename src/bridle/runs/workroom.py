@@ -98,8 +98,7 @@ class Workroom:
             await self.gateway.halt(live, note)
             if task is not None:
                 self._cancelling.add(run)
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                await self._stopped(task, run)
         elif store.recorded(run).state.phase is not Phase.STOPPED:
             if store.driver(run) in ("", store.worker):
                 orphan = await journey.take_over(store, world, run, self._charter.kept(store, run))
@@ -117,10 +116,7 @@ class Workroom:
         """Cancel what still runs; with `hands_over` flows are left open, for another worker or a restart."""
         for live in self.lives.values():
             live.is_handed_over = hands_over and live.loop == "flow"
-        working = tuple(self.working.values())
-        for task in working:
-            task.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
+        await asyncio.gather(*(self._stopped(task, run) for run, task in tuple(self.working.items())))
 
     def _start(self, live: Live, flow: Flow, state: object) -> "asyncio.Task[RunResult]":
         task = asyncio.create_task(self._driven(live, flow, state))
@@ -163,10 +159,23 @@ class Workroom:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
+            if task.cancelled() and run in self._cancelling:  # `cancel` came before the task began
+                return await self.recovery.wait_for(run)
             self._cancelling.add(run)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await self._stopped(task, run)
             raise
+
+    async def _stopped(self, task: "asyncio.Task[RunResult]", run: RunId) -> None:
+        """Cancel who drives a run, and see that it ends, also where he had not even begun."""
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        live = self.lives.get(run)
+        if self.working.get(run) is task and live is not None:
+            if not live.is_handed_over:
+                await self.runner.close(live, Ended(StopNote(StopReason.CANCELLED)))
+            del self.working[run]
+            self._gone(live)
+            self._cancelling.discard(run)
 
     async def _joined(self, earlier: RunState) -> RunResult:
         """The result of a run that was there already; an open one that nobody works on is resumed."""

@@ -170,9 +170,10 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def path_of(place: str) -> Path | None:
-    """The file that "sqlite:///path" names; None for ":memory:". Raises StoreUnusable for anything else."""
+    """The file that "sqlite:///path", or a plain path, names; None for ":memory:". Raises StoreUnusable otherwise."""
     if place == ":memory:":
         return None
-    if place.startswith("sqlite:///") and len(place) > len("sqlite:///"):
-        return Path(place.removeprefix("sqlite:///"))
-    raise StoreUnusable(f"{place!r} is no store: write sqlite:///path/to/file.db or :memory:")
+    name = place.removeprefix("sqlite:///")
+    if not name or "://" in name or name == "sqlite:":
+        raise StoreUnusable(f"{place!r} is no store: write sqlite:///path/to/file.db, its path alone, or :memory:")
+    return Path(name)
