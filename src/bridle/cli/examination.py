@@ -8,9 +8,11 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
+from bridle.cli.adrift import adrift
 from bridle.cli.books import Books
 from bridle.cli.place import ids, reading
 from bridle.cli.screen import counted
+from bridle.cli.where import now
 from bridle.models.port import UnknownPrice
 from bridle.models.prices import price_of
 from bridle.rules.failure import BridleError
@@ -88,6 +90,7 @@ def _store(path: Path, most: int, books: Books) -> Iterator[Diagnosis]:
             yield Diagnosis("store", State.WELL, f"{path}: schema {SCHEMA}, {_number(len(known), most)}.")
             yield _writers(store, path)
             yield from _doubts(store)
+            yield from _adrift(path)
             yield _switches(store)
             yield from _journals(store, known[:most], books)
             if len(known) <= most:
@@ -128,6 +131,20 @@ def _doubts(store: SqliteStore) -> Iterator[Diagnosis]:
     if found:
         text = f"{counted(len(found), 'write')} may have taken effect, and nobody knows."
         yield Diagnosis("doubts", State.NOTE, text, "`bridle doubts` lists them, `bridle resolve` settles them.")
+
+
+def _adrift(path: Path) -> Iterator[Diagnosis]:
+    """Open runs whose worker died or let them go: nobody writes down what became of their calls."""
+    found = adrift(path, now())
+    if not found:
+        return
+    writing = sum(bool(run.in_flight) for run in found)
+    of_them = f", {writing} of them with a write in flight" if writing else ""
+    named = ", ".join(run.state.run for run in found[:MOST_NAMED])
+    text = f"{counted(len(found), 'open run')} that no living worker drives{of_them}: {named}"
+    more = f", and {len(found) - MOST_NAMED} more." if len(found) > MOST_NAMED else "."
+    todo = "Start a worker that has their flows, or end them with `bridle cancel RUN`."
+    yield Diagnosis("adrift", State.NOTE, text + more, f"{todo} `bridle doubts` lists the writes." if writing else todo)
 
 
 def _switches(store: SqliteStore) -> Diagnosis:
