@@ -278,6 +278,40 @@ def test_a_worker_that_does_not_answer_is_named_and_one_that_died_is_not_waited_
     assert f"worker {name}: behind\n" in listed.out
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--tenant", "defualt"), "tenant defualt; did you mean default?"),
+        (("--tenant", "zeta9"), "tenant zeta9; is it spelled like this?"),
+        (("--flow", "bussy"), "flow bussy; did you mean busy?"),
+        (("--tool", "kb.raed"), "tool or model kb.raed; did you mean kb.read?"),
+    ],
+)
+def test_a_name_that_the_store_never_heard_of_is_switched_off_with_a_warning(
+    bridle: Bridled, store: Path, given: tuple[str, str], said: str
+) -> None:
+    done = bridle("kill", "all", *given, *WHY, "--store", "s.db")
+    assert done.code == 0
+    assert f"\n  warning: no recent run and no policy of this store names the {said}\n" in done.out
+    told = json.loads(bridle("kill", "all", *given, *WHY, "--store", "s.db", "--json").out)
+    (unknown,) = told["unknown"]
+    assert (f"--{unknown['kind']}", unknown["name"]) == given
+    assert given[1] in bridle("kill", "--list", "--store", "s.db").out
+
+
+@pytest.mark.parametrize(
+    "given",
+    [("--tenant", "default"), ("--flow", "busy"), ("--tool", "kb.read"), ("--tool", "notes.write"),
+     ("--tool", "mail.send"), ()],
+)  # fmt: skip
+def test_a_name_that_a_run_or_a_policy_has_is_no_reason_for_a_warning(
+    bridle: Bridled, store: Path, given: tuple[str, ...]
+) -> None:
+    """`notes.write` was never called, and no policy speaks of `mail.send`."""
+    assert "warning" not in bridle("kill", "all", *given, *WHY, "--store", "s.db").out
+    assert json.loads(bridle("kill", "all", *given, *WHY, "--store", "s.db", "--json").out)["unknown"] == []
+
+
 def test_the_doctor_names_what_is_off(bridle: Bridled, store: Path) -> None:
     bridle("kill", "writes", "--tenant", "acme", *WHY, "--by", "ann", "--store", "s.db")
     done = bridle("doctor", "--store", "s.db")

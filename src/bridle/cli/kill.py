@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from bridle.cli.exits import FOUND, OK, Failed
 from bridle.cli.options import AsJson, Store
 from bridle.cli.screen import OUT, ago, bad, bold, counted, dim, doubtful, duration, good, moment
+from bridle.cli.strangers import strangers
 from bridle.cli.where import now, option_for, path_of
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.policy import KillLevel
@@ -53,7 +54,8 @@ def kill(  # noqa: PLR0913 - each is an option of the command line
     flow
         Only for this flow, or this agent of an attached loop.
     tool
-        Only this tool, or this model.
+        Only this tool, or this model. A name that the store has never heard of is switched off all the same, with a
+        warning.
     because
         Why; it stands in the history.
     by
@@ -71,10 +73,14 @@ def kill(  # noqa: PLR0913 - each is an option of the command line
     with _opened(path, f"Change {change.generation} holds; who has seen it is not known.") as book:
         workers = _awaited(book, change.generation)
         left = book.aftermath(meant, scope)
+        unknown = strangers(path, scope)
     if as_json:
-        OUT.json({**_document(change), "workers": _workers(workers), **_left(left)})
+        names = [{"kind": one.kind, "name": one.name, "hint": one.hint} for one in unknown]
+        OUT.json({**_document(change), "workers": _workers(workers), **_left(left), "unknown": names})
     else:
         _told(change, workers, left)
+        for one in unknown:
+            OUT.line(doubtful("  warning: "), f"{one}{'' if one.hint else '; is it spelled like this?'}")
         OUT.line(dim(f"  undo: bridle unkill {_options(change.switch)}{option_for(store)} --because ..."))
     return FOUND if any(worker.acknowledged_at is None for worker in workers) else OK
 
