@@ -20,7 +20,7 @@ from bridle.rules.failure import ControlUnavailable
 from bridle.rules.policy import KillLevel
 from bridle.rules.switch import Scope, Switch
 from bridle.store.kill_file import NAME
-from bridle.store.opening import StoreUnusable, connect, writing
+from bridle.store.opening import StoreUnusable, cause, connect, is_full, writing
 from bridle.store.roll import Roll
 from bridle.store.switches import Aftermath, Change, SwitchBook, Wish, Worker, account
 
@@ -130,7 +130,7 @@ def unkill(  # noqa: PLR0913 - each is an option of the command line
 @contextmanager
 def _opened(path: Path, so: str = "Nothing was turned.") -> Iterator[SwitchBook]:
     """The switches of a store. What is wrong is a sentence that also says what was done, and what helps without it."""
-    resort = f"On this machine, `touch {path.absolute().parent / NAME}` takes everything away without the store."
+    resort = _resort(path)
     if not path.exists():
         raise Failed(f"{path}: there is no store here; name it with --store. {resort}")
     try:
@@ -140,8 +140,20 @@ def _opened(path: Path, so: str = "Nothing was turned.") -> Iterator[SwitchBook]
         raise  # of the screen, not of the store
     except (StoreUnusable, ControlUnavailable, sqlite3.Error, OSError) as error:
         said = str(error) if path.name in str(error) else f"{path}: {error}"
+        said += f". {cause(path)}" if isinstance(error, sqlite3.Error | ControlUnavailable) and is_full(path) else ""
         end = "" if said[-1] in ".?" else "."
         raise Failed(f"{said}{end} {so} {resort}") from error
+
+
+def _resort(path: Path) -> str:
+    """What stops everything without the store; also where nothing can be written beside it."""
+    beside = path.absolute().parent
+    words = f"On this machine, `touch {beside / NAME}` takes everything away without the store."
+    if os.access(beside, os.W_OK) and not is_full(path):
+        return words
+    home = os.environ.get("BRIDLE_HOME")
+    where = f" ({Path(home).absolute() / NAME})" if home else ", where the workers were started with it"
+    return f"{words} Where that cannot be written, $BRIDLE_HOME/{NAME} is looked at, too{where}."
 
 
 def _wish(by: str | None, because: str) -> Wish:
