@@ -6,13 +6,16 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from bridle.cli.kill import WAITS_MS
+from bridle.cli.where import user
 from bridle.store.opening import lock_beside
 from bridle.store.roll import Roll
+from bridle.store.switches import account
 from tests.cli.conftest import Bridled
 from tests.cli.house import House, busy, greedy, process, program
 from tests.cli.test_run import APP
@@ -310,6 +313,29 @@ def test_a_name_that_a_run_or_a_policy_has_is_no_reason_for_a_warning(
     """`notes.write` was never called, and no policy speaks of `mail.send`."""
     assert "warning" not in bridle("kill", "all", *given, *WHY, "--store", "s.db").out
     assert json.loads(bridle("kill", "all", *given, *WHY, "--store", "s.db", "--json").out)["unknown"] == []
+
+
+def test_who_signs_is_the_same_for_every_command_and_the_account_stands_beside_it(
+    bridle: Bridled, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = account()
+    assert user() == mine
+    monkeypatch.setenv("LOGNAME", "bob")
+    assert user() == "bob"
+    monkeypatch.setenv("USER", "ann")
+    assert user() == "ann"
+    told = json.loads(bridle("kill", "all", *WHY, "--store", "s.db", "--json").out)
+    assert (told["by"], told["account"]) == ("ann", mine)
+
+
+def test_a_user_without_a_name_is_local(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)
+    assert user() == "local"
+
+
+@pytest.mark.parametrize("module", ["answer", "audit", "cancel", "doubts", "kill", "run"])
+def test_every_command_that_signs_asks_the_same_function(module: str) -> None:
+    assert import_module(f"bridle.cli.{module}").user is user
 
 
 def test_the_doctor_names_what_is_off(bridle: Bridled, store: Path) -> None:

@@ -1,7 +1,6 @@
 """`bridle doubts` and `bridle resolve`: the writes that wait for a person, and what the person says."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +12,7 @@ from bridle.cli.exits import FOUND, OK, Failed
 from bridle.cli.options import AsJson, Store
 from bridle.cli.place import meant, reading
 from bridle.cli.screen import OUT, Span, ago, bold, counted, cut, dim
-from bridle.cli.where import now, option_for, path_of
+from bridle.cli.where import now, option_for, path_of, user
 from bridle.gateway.world import World
 from bridle.rules import strict_json
 from bridle.rules.effect import Intent
@@ -103,7 +102,7 @@ def resolve(
     with reading(path) as opened:
         named = _meant(opened, write)
     happened = outcome == "happened"
-    is_new = asyncio.run(_written(path, named, happened, by or os.environ.get("USER") or "local", because))
+    is_new = asyncio.run(_written(path, named, happened, by or user(), because))
     if as_json:
         run, _, call = named.rpartition("/")
         OUT.json({"run_id": run, "call": call, "happened": happened, "was_in_doubt": is_new})

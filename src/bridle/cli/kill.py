@@ -15,7 +15,7 @@ from bridle.cli.exits import FOUND, OK, Failed
 from bridle.cli.options import AsJson, Store
 from bridle.cli.screen import OUT, ago, bad, bold, counted, dim, doubtful, duration, good, moment
 from bridle.cli.strangers import strangers
-from bridle.cli.where import now, option_for, path_of
+from bridle.cli.where import now, option_for, path_of, user
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.policy import KillLevel
 from bridle.rules.switch import Scope, Switch
@@ -140,7 +140,7 @@ def _opened(path: Path, so: str = "Nothing was turned.") -> Iterator[SwitchBook]
         raise  # of the screen, not of the store
     except (StoreUnusable, ControlUnavailable, sqlite3.Error, OSError) as error:
         said = str(error) if path.name in str(error) else f"{path}: {error}"
-        said += f". {cause(path)}" if isinstance(error, sqlite3.Error | ControlUnavailable) and is_full(path) else ""
+        said += f". {cause(path)}" if isinstance(error, sqlite3.Error) and is_full(path) else ""
         end = "" if said[-1] in ".?" else "."
         raise Failed(f"{said}{end} {so} {resort}") from error
 
@@ -159,7 +159,7 @@ def _resort(path: Path) -> str:
 def _wish(by: str | None, because: str) -> Wish:
     if not because.strip():
         raise Failed('a switch is turned for a reason: write --because "..."')
-    return Wish(by or os.environ.get("USER") or account(), because, account(), now())
+    return Wish(by or user(), because, account(), now())
 
 
 def _awaited(book: SwitchBook, generation: int) -> list[Worker]:

@@ -39,7 +39,9 @@ def strangers(path: Path, scope: Scope) -> list[Stranger]:
         return []
     with closing(connect(path, True)) as db:
         states, policies = list(_states(db)), list(_policies(db))
-        tenants = {state.tenant for state in states} | {name for policy in policies for name in policy.tenants}
+        tenants: set[str] = {state.tenant for state in states} | {
+            name for policy in policies for name in policy.tenants
+        }
         flows = {state.name for state in states} | {name for policy in policies for name in policy.flows}
         tools: set[str] = {name for policy in policies for name in _named(policy)}
         if scope.tool and scope.tool not in tools:

@@ -89,7 +89,7 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
         with lock, closing(connect(path, False)) as db:
             yield db
     except sqlite3.Error as error:
-        raise ControlUnavailable(f"{path}: {error}") from error
+        raise ControlUnavailable(f"{path}: {error}{f'. {cause(path)}' if is_full(path) else ''}") from error
     finally:
         lock.close()
 
