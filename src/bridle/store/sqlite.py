@@ -266,7 +266,7 @@ class SqliteStore:
         """The events of a run, in order."""
         with self._looking() as db:
             rows = db.execute(SQL["select_events"], (self._select(db, run).no, after)).fetchall()
-        return [Entry(seq, codec.decode(body), body, hash_) for seq, body, hash_ in rows]
+        return [Entry(seq, codec.decode_at(run, seq, body), body, hash_) for seq, body, hash_ in rows]
 
     def payload(self, run: RunId, name: str) -> bytes | None:
         """A payload, or None."""
