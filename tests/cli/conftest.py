@@ -26,7 +26,7 @@ Bridled = Callable[..., Done]
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder to stand in, without anything of this machine's own."""
     monkeypatch.chdir(tmp_path)
-    for name in ("BRIDLE_STORE", "BRIDLE_DEBUG", "NO_COLOR", "USER"):
+    for name in ("BRIDLE_STORE", "BRIDLE_HOME", "BRIDLE_DEBUG", "NO_COLOR", "USER", "LOGNAME"):
         monkeypatch.setenv(name, "")  # so that what a command sets is taken back
         monkeypatch.delenv(name)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)

@@ -87,6 +87,28 @@ def test_a_wrong_line_is_one_sentence_and_exits_1(tokens: list[str], said: str, 
     assert len(done.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("tokens", "help_of"),
+    [
+        (["shwo"], ""),
+        (["shwo", "run"], ""),
+        (["show", "--jsn"], "show "),
+        (["cancel"], "cancel "),
+        (["audit", "export", "--jsn"], "audit export "),
+        (["audit", "exprt"], "audit "),
+        (["--josn", "runs"], "runs "),
+        (["--store", "s.db", "runs"], "runs "),
+        (["--josn"], ""),
+    ],
+)
+def test_a_wrong_line_names_the_help_of_its_command(tokens: list[str], help_of: str, bridle: Bridled) -> None:
+    done = bridle(*tokens)
+    assert done.code == 1
+    assert done.err.endswith(f" `bridle {help_of}--help` lists what there is.\n")
+    if tokens[0].startswith("--") and help_of:
+        assert done.err.startswith(f"bridle: {tokens[0]} stands before the command, and options stand behind it.")
+
+
 def test_bridle_debug_shows_where_an_error_came_from(bridle: Bridled, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Traceback" not in bridle("runs", "--store", "no.db").err
     monkeypatch.setenv("BRIDLE_DEBUG", "1")

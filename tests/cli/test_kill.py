@@ -6,13 +6,16 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from bridle.cli.kill import WAITS_MS
+from bridle.cli.where import user
 from bridle.store.opening import lock_beside
 from bridle.store.roll import Roll
+from bridle.store.switches import account
 from tests.cli.conftest import Bridled
 from tests.cli.house import House, busy, greedy, process, program
 from tests.cli.test_run import APP
@@ -276,6 +279,63 @@ def test_a_worker_that_does_not_answer_is_named_and_one_that_died_is_not_waited_
     assert mute.code == 2
     assert f"  not acknowledged by worker {name}; its next admission reads the switch\n" in mute.out
     assert f"worker {name}: behind\n" in listed.out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--tenant", "defualt"), "tenant defualt; did you mean default?"),
+        (("--tenant", "zeta9"), "tenant zeta9; is it spelled like this?"),
+        (("--flow", "bussy"), "flow bussy; did you mean busy?"),
+        (("--tool", "kb.raed"), "tool or model kb.raed; did you mean kb.read?"),
+    ],
+)
+def test_a_name_that_the_store_never_heard_of_is_switched_off_with_a_warning(
+    bridle: Bridled, store: Path, given: tuple[str, str], said: str
+) -> None:
+    done = bridle("kill", "all", *given, *WHY, "--store", "s.db")
+    assert done.code == 0
+    assert f"\n  warning: no recent run and no policy of this store names the {said}\n" in done.out
+    told = json.loads(bridle("kill", "all", *given, *WHY, "--store", "s.db", "--json").out)
+    (unknown,) = told["unknown"]
+    assert (f"--{unknown['kind']}", unknown["name"]) == given
+    assert given[1] in bridle("kill", "--list", "--store", "s.db").out
+
+
+@pytest.mark.parametrize(
+    "given",
+    [("--tenant", "default"), ("--flow", "busy"), ("--tool", "kb.read"), ("--tool", "notes.write"),
+     ("--tool", "mail.send"), ()],
+)  # fmt: skip
+def test_a_name_that_a_run_or_a_policy_has_is_no_reason_for_a_warning(
+    bridle: Bridled, store: Path, given: tuple[str, ...]
+) -> None:
+    """`notes.write` was never called, and no policy speaks of `mail.send`."""
+    assert "warning" not in bridle("kill", "all", *given, *WHY, "--store", "s.db").out
+    assert json.loads(bridle("kill", "all", *given, *WHY, "--store", "s.db", "--json").out)["unknown"] == []
+
+
+def test_who_signs_is_the_same_for_every_command_and_the_account_stands_beside_it(
+    bridle: Bridled, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = account()
+    assert user() == mine
+    monkeypatch.setenv("LOGNAME", "bob")
+    assert user() == "bob"
+    monkeypatch.setenv("USER", "ann")
+    assert user() == "ann"
+    told = json.loads(bridle("kill", "all", *WHY, "--store", "s.db", "--json").out)
+    assert (told["by"], told["account"]) == ("ann", mine)
+
+
+def test_a_user_without_a_name_is_local(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)
+    assert user() == "local"
+
+
+@pytest.mark.parametrize("module", ["answer", "audit", "cancel", "doubts", "kill", "run"])
+def test_every_command_that_signs_asks_the_same_function(module: str) -> None:
+    assert import_module(f"bridle.cli.{module}").user is user
 
 
 def test_the_doctor_names_what_is_off(bridle: Bridled, store: Path) -> None:

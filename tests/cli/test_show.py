@@ -196,3 +196,17 @@ def test_a_damaged_journal_is_a_sentence(bridle: Bridled, here: Path) -> None:
     assert done.code == 1
     assert "r-1m7xpe60000000001: its journal is damaged ('c1'); `bridle doctor` says where" in done.err
     assert "its hash chain breaks: event 3 is missing" in bridle("doctor", "--store", "s.db").out
+
+
+def test_a_damaged_event_is_named_with_its_run_and_what_to_do_now(bridle: Bridled, here: Path) -> None:
+    House(here / "s.db").run(busy())
+    with sqlite3.connect(here / "s.db") as db:
+        db.execute("UPDATE events SET body = CAST('[1' AS BLOB) WHERE seq = 4")
+        db.execute("UPDATE events SET body = CAST('[\"CallAdmitted\",' AS BLOB) WHERE seq = 3")
+    db.close()
+    for command in (("show",), ("explain",), ("top", "--since", "9999d")):
+        done = bridle(*command, "--store", "s.db")
+        assert (done.code, done.out) == (1, "")
+        assert done.err.startswith("bridle: event 3 of r-1m7xpe60000000001 is damaged: this is no event of bridle: b'[")
+        assert done.err.endswith("; `bridle audit verify` and `bridle doctor` name what else does not hold\n")
+    assert "bad   journal   r-1m7xpe60000000001: event 3 of" in bridle("doctor", "--store", "s.db").out

@@ -93,6 +93,44 @@ def test_the_table_has_the_dearest_first_and_at_most_so_many(
     assert [told["asked_by"][0][word] for word in ("name", "runs", "failed")] == ["eve", 2, 1]
 
 
+def test_a_call_of_a_child_counts_once_here_and_for_its_parent_in_the_list_of_runs(bridle: Bridled, here: Path) -> None:
+    part, whole = Flow("part"), Flow("whole")
+
+    @part.step()
+    async def work(run: Run, state: object) -> None:
+        await run.call("web.browse", {"page": 1})
+
+    @whole.step()
+    async def ask(run: Run, state: object) -> None:
+        await run.call("web.browse", {"page": 2})
+        await run.child(part, {}, budgets={"max_tool_calls": 2, "max_usd": "0.10", "max_seconds": 20})
+
+    async def ran() -> str:
+        async with Bridle(POLICY, "sqlite:///s.db") as b:
+
+            @b.tool("web.browse", effect="read", cost="$0.01")
+            async def web(page: int) -> str:
+                return f"page {page}"
+
+            return (await b.run(whole, {}, by="eve")).run_id
+
+    parent = asyncio.run(ran())
+    top = json.loads(bridle("top", "--store", "s.db", "--json").out)
+    assert (top["total"]["spent_usd_nanos"], [one["spent_usd_nanos"] for one in top["runs"]]) == (
+        2 * CENT,
+        [CENT, CENT],
+    )
+    assert "each call counts once, for the run that made it" in " ".join(bridle("top", "--help").out.split())
+    listed = {
+        run["run_id"]: run["spent"] for run in json.loads(bridle("runs", "--store", "s.db", "--json").out)["runs"]
+    }
+    assert listed.pop(parent)["usd_nano"] == 2 * CENT
+    assert [spent["usd_nano"] for spent in listed.values()] == [CENT]
+    said = "calls and spent of a run include those of its children; bridle top counts each call once"
+    assert said in bridle("runs", "--store", "s.db").out
+    assert "what one has spent includes its children" in " ".join(bridle("runs", "--help").out.split())
+
+
 def test_a_call_in_flight_is_counted_with_what_it_holds(bridle: Bridled, here: Path) -> None:
     (here / "app.py").write_text(PATIENT.replace('effect="read"', 'effect="read", cost="$0.01"'))
     running = process("run", "--app", "app:patient", folder=here)

@@ -42,6 +42,12 @@ def test_a_small_file_is_explained_in_full() -> None:
     ]
 
 
+def test_writes_that_wait_where_the_rule_on_the_flow_wants_it_are_shown_by_that_word() -> None:
+    """`false` means the same, and says less."""
+    for said in ("when_tainted", "false"):
+        assert "writes.require_approval = when_tainted (file)" in shown(f"writes:\n  require_approval: {said}\n")
+
+
 def test_every_section_is_explained() -> None:
     rows = shown(ALL)
     for row in (

@@ -1,7 +1,6 @@
 """`bridle approve`, `edit`, `reject` and `respond`: a person's answer, and how the run goes on with it."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from bridle.cli.exits import OK, Failed
 from bridle.cli.options import AsJson, Store
 from bridle.cli.place import reading
 from bridle.cli.screen import OUT, bold, dim, good
-from bridle.cli.where import now, option_for, path_of
+from bridle.cli.where import now, option_for, path_of, user
 from bridle.gateway.world import World
 from bridle.rules import strict_json
 from bridle.rules.approval import Answer
@@ -136,7 +135,7 @@ def _answer(given: Given) -> int:
     with reading(path) as opened:
         named = approval_meant(opened, given.approval)
         question = Approvals(opened, World()).question(named)
-    given = replace(given, approval=named, by=given.by or os.environ.get("USER") or "local")
+    given = replace(given, approval=named, by=given.by or user())
     after = None if given.args is None else {**question.arguments, **given.args}
     if after is not None and strict_json.canonical(after) == strict_json.canonical(dict(question.arguments)):
         raise Failed(f"this changes nothing; `bridle approve {named}` allows it as it is")

@@ -24,8 +24,8 @@ COMMANDS = {
     "check": ("check", "Check a policy file: all its mistakes, or all that it means."),
     "schema": ("check", "Print the JSON Schema of the policy file, for editors."),
     "run": ("run", "Run a flow, or answer a question from a folder of documents."),
-    "runs": ("runs", "List the newest runs."),
-    "top": ("top", "Show who spends: tenants, flows, tools and runs, most first."),
+    "runs": ("runs", "List the newest runs; what one has spent includes its children."),
+    "top": ("top", "Show who spends, most first; each call counts once, for the run that made it."),
     "show": ("show", "Tell the story of one run."),
     "explain": ("explain", "Say why calls were refused or wait, and where their arguments came from."),
     "approvals": ("approvals", "List what waits for a person."),
@@ -83,7 +83,7 @@ def started(tokens: Sequence[str]) -> int:
     except Failed as failed:
         return _said(failed, failed.code)
     except CycloptsError as error:
-        return _said(error, ERROR, f"{_plain(str(error))} `bridle --help` lists what there is.")
+        return _said(error, ERROR, _mistyped(error, tokens))
     except (BridleError, sqlite3.Error, ValueError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             return _unread()
@@ -109,6 +109,17 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'a file'}: {error.strerror}"
     return str(error)
+
+
+def _mistyped(error: CycloptsError, tokens: Sequence[str]) -> str:
+    """What is wrong with a line, and the help of the command that was meant, where that is known."""
+    if error.command_chain:
+        return f"{_plain(str(error))} `bridle {' '.join(error.command_chain)} --help` lists what there is."
+    command = next((token for token in tokens if token in COMMANDS), "")
+    if command and tokens[0].startswith("-"):
+        told = f"{tokens[0]} stands before the command, and options stand behind it."
+        return f"{told} `bridle {command} --help` lists what there is."
+    return f"{_plain(str(error))} `bridle --help` lists what there is."
 
 
 def _plain(text: str) -> str:

@@ -13,7 +13,7 @@ from bridle.cli.exits import FOUND, OK, Failed
 from bridle.cli.options import AsJson, Store
 from bridle.cli.place import ids, meant, reading
 from bridle.cli.screen import ERR, OUT, bad, bold, counted, dim, doubtful, good, size
-from bridle.cli.where import age, now, path_of
+from bridle.cli.where import age, now, path_of, user
 from bridle.rules.names import Millis, RunId
 
 MOST_GAPS = 1_000  # that are named
@@ -172,7 +172,7 @@ def erase(
     if tenant is not None and older_than is None:
         raise Failed("--tenant goes with --older-than")
     path, at = path_of(store), now()
-    grounds = Grounds(at, by or os.environ.get("USER") or "local", because)
+    grounds = Grounds(at, by or user(), because)
     before = Millis(at - age("--older-than", older_than)) if older_than is not None else None
     done = erased(path, run, before, tenant, grounds)
     if run is not None and done.kept:

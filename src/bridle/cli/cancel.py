@@ -1,7 +1,6 @@
 """`bridle cancel`: ends a run, also one that another process works on."""
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from bridle.cli.options import AsJson, Store
 from bridle.cli.outcome import heading
 from bridle.cli.place import meant, reading
 from bridle.cli.screen import ERR, OUT, bad, dim, duration
-from bridle.cli.where import now, option_for, path_of
+from bridle.cli.where import now, option_for, path_of, user
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.names import RunId
 from bridle.rules.stop import StopNote
@@ -46,7 +45,7 @@ def cancel(
         if opened.driver(wanted) and not as_json:
             ERR.line(dim("another process works on this run; it is asked to end it"))
         try:
-            stop = asyncio.run(_cancelled(path, wanted, by or os.environ.get("USER") or "local"))
+            stop = asyncio.run(_cancelled(path, wanted, by or user()))
         except ControlUnavailable as error:
             ERR.line(bad("bridle: "), f"{error}. Look again with `bridle show {wanted}{option_for(store)}`.")
             return ERROR

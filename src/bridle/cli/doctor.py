@@ -17,7 +17,7 @@ def doctor(
     store: Store = None,
     as_json: AsJson = False,
 ) -> int:
-    """Look for what is wrong: Python, SQLite, the store, its journals and accounts, the policy, prices.
+    """Look for what is wrong: Python, SQLite, the disk, the store, its journals and accounts, the policy, prices.
 
     Parameters
     ----------
@@ -28,7 +28,8 @@ def doctor(
     """
     if not 1 <= runs <= MOST_RUNS:
         raise Failed(f"--runs is between 1 and {MOST_RUNS:,}, not {runs}")
-    from bridle.cli.examination import State, examine
+    from bridle.cli.diagnosis import State
+    from bridle.cli.examination import examine
 
     findings = examine(path_of(store), policy, runs)
     is_well = all(finding.state is not State.BAD for finding in findings)

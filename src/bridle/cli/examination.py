@@ -4,13 +4,16 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from enum import StrEnum
+from dataclasses import fields
 from pathlib import Path
 
+from bridle.cli.adrift import adrift
 from bridle.cli.books import Books
+from bridle.cli.diagnosis import Diagnosis, State
 from bridle.cli.place import ids, reading
 from bridle.cli.screen import counted
+from bridle.cli.surroundings import privacy, room
+from bridle.cli.where import now
 from bridle.models.port import UnknownPrice
 from bridle.models.prices import price_of
 from bridle.rules.failure import BridleError
@@ -20,6 +23,7 @@ from bridle.rules.policy import Policy
 from bridle.rules.run import RunState
 from bridle.store.base import UnknownRun
 from bridle.store.chain import verify
+from bridle.store.opening import FULL
 from bridle.store.sqlite import SCHEMA, SqliteStore
 
 LEAST_PYTHON = (3, 11)
@@ -27,24 +31,6 @@ WAL_RESET_FIXED = (3, 51, 3)
 MOST_NAMED = 10  # damaged runs that are named one by one
 DAMAGED = ("malformed", "not a database")  # as SQLite says it
 LOOKS = 3  # at a run that another process may be writing
-
-
-class State(StrEnum):
-    """How it is."""
-
-    WELL = "ok"
-    NOTE = "note"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """One thing that was looked at: how it is, in a sentence, and what to do now."""
-
-    name: str
-    state: State
-    text: str
-    now: str = ""
 
 
 def examine(path: Path, policy: Path | None, most: int) -> list[Diagnosis]:
@@ -82,12 +68,15 @@ def _store(path: Path, most: int, books: Books) -> Iterator[Diagnosis]:
     if not path.exists():
         yield Diagnosis("store", State.NOTE, f"{path}: there is no store here yet.", "`bridle run` makes one.")
         return
+    yield room(path)
     try:
+        yield from privacy(path)
         with reading(path) as store:
             known = ids(path, limit=most + 1)
             yield Diagnosis("store", State.WELL, f"{path}: schema {SCHEMA}, {_number(len(known), most)}.")
             yield _writers(store, path)
             yield from _doubts(store)
+            yield from _adrift(path)
             yield _switches(store)
             yield from _journals(store, known[:most], books)
             if len(known) <= most:
@@ -105,6 +94,8 @@ def _cure(text: str) -> str:
     """A backup is for a file that is damaged; what is well and only cannot be opened has its cure in its sentence."""
     if any(word in text for word in DAMAGED):
         return "Restore the file from a backup, or name another one with --store."
+    if FULL in text:
+        return "Make room on the disk; the file itself is not damaged by that."
     return "Look at the permissions of the file and of its folder, or name another one with --store."
 
 
@@ -128,6 +119,20 @@ def _doubts(store: SqliteStore) -> Iterator[Diagnosis]:
     if found:
         text = f"{counted(len(found), 'write')} may have taken effect, and nobody knows."
         yield Diagnosis("doubts", State.NOTE, text, "`bridle doubts` lists them, `bridle resolve` settles them.")
+
+
+def _adrift(path: Path) -> Iterator[Diagnosis]:
+    """Open runs whose worker died or let them go: nobody writes down what became of their calls."""
+    found = adrift(path, now())
+    if not found:
+        return
+    writing = sum(bool(run.in_flight) for run in found)
+    of_them = f", {writing} of them with a write in flight" if writing else ""
+    named = ", ".join(run.state.run for run in found[:MOST_NAMED])
+    text = f"{counted(len(found), 'open run')} that no living worker drives{of_them}: {named}"
+    more = f", and {len(found) - MOST_NAMED} more." if len(found) > MOST_NAMED else "."
+    todo = "Start a worker that has their flows, or end them with `bridle cancel RUN`."
+    yield Diagnosis("adrift", State.NOTE, text + more, f"{todo} `bridle doubts` lists the writes." if writing else todo)
 
 
 def _switches(store: SqliteStore) -> Diagnosis:

@@ -14,12 +14,13 @@ from cyclopts import Parameter
 from bridle.cli.exits import FOUND, OK, Failed
 from bridle.cli.options import AsJson, Store
 from bridle.cli.screen import OUT, ago, bad, bold, counted, dim, doubtful, duration, good, moment
-from bridle.cli.where import now, option_for, path_of
+from bridle.cli.strangers import strangers
+from bridle.cli.where import now, option_for, path_of, user
 from bridle.rules.failure import ControlUnavailable
 from bridle.rules.policy import KillLevel
 from bridle.rules.switch import Scope, Switch
 from bridle.store.kill_file import NAME
-from bridle.store.opening import StoreUnusable, connect, writing
+from bridle.store.opening import StoreUnusable, cause, connect, is_full, writing
 from bridle.store.roll import Roll
 from bridle.store.switches import Aftermath, Change, SwitchBook, Wish, Worker, account
 
@@ -53,7 +54,8 @@ def kill(  # noqa: PLR0913 - each is an option of the command line
     flow
         Only for this flow, or this agent of an attached loop.
     tool
-        Only this tool, or this model.
+        Only this tool, or this model. A name that the store has never heard of is switched off all the same, with a
+        warning.
     because
         Why; it stands in the history.
     by
@@ -71,10 +73,14 @@ def kill(  # noqa: PLR0913 - each is an option of the command line
     with _opened(path, f"Change {change.generation} holds; who has seen it is not known.") as book:
         workers = _awaited(book, change.generation)
         left = book.aftermath(meant, scope)
+        unknown = strangers(path, scope)
     if as_json:
-        OUT.json({**_document(change), "workers": _workers(workers), **_left(left)})
+        names = [{"kind": one.kind, "name": one.name, "hint": one.hint} for one in unknown]
+        OUT.json({**_document(change), "workers": _workers(workers), **_left(left), "unknown": names})
     else:
         _told(change, workers, left)
+        for one in unknown:
+            OUT.line(doubtful("  warning: "), f"{one}{'' if one.hint else '; is it spelled like this?'}")
         OUT.line(dim(f"  undo: bridle unkill {_options(change.switch)}{option_for(store)} --because ..."))
     return FOUND if any(worker.acknowledged_at is None for worker in workers) else OK
 
@@ -124,7 +130,7 @@ def unkill(  # noqa: PLR0913 - each is an option of the command line
 @contextmanager
 def _opened(path: Path, so: str = "Nothing was turned.") -> Iterator[SwitchBook]:
     """The switches of a store. What is wrong is a sentence that also says what was done, and what helps without it."""
-    resort = f"On this machine, `touch {path.absolute().parent / NAME}` takes everything away without the store."
+    resort = _resort(path)
     if not path.exists():
         raise Failed(f"{path}: there is no store here; name it with --store. {resort}")
     try:
@@ -134,14 +140,26 @@ def _opened(path: Path, so: str = "Nothing was turned.") -> Iterator[SwitchBook]
         raise  # of the screen, not of the store
     except (StoreUnusable, ControlUnavailable, sqlite3.Error, OSError) as error:
         said = str(error) if path.name in str(error) else f"{path}: {error}"
+        said += f". {cause(path)}" if isinstance(error, sqlite3.Error) and is_full(path) else ""
         end = "" if said[-1] in ".?" else "."
         raise Failed(f"{said}{end} {so} {resort}") from error
+
+
+def _resort(path: Path) -> str:
+    """What stops everything without the store; also where nothing can be written beside it."""
+    beside = path.absolute().parent
+    words = f"On this machine, `touch {beside / NAME}` takes everything away without the store."
+    if os.access(beside, os.W_OK) and not is_full(path):
+        return words
+    home = os.environ.get("BRIDLE_HOME")
+    where = f" ({Path(home).absolute() / NAME})" if home else ", where the workers were started with it"
+    return f"{words} Where that cannot be written, $BRIDLE_HOME/{NAME} is looked at, too{where}."
 
 
 def _wish(by: str | None, because: str) -> Wish:
     if not because.strip():
         raise Failed('a switch is turned for a reason: write --because "..."')
-    return Wish(by or os.environ.get("USER") or account(), because, account(), now())
+    return Wish(by or user(), because, account(), now())
 
 
 def _awaited(book: SwitchBook, generation: int) -> list[Worker]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from bridle.cli.exits import Failed
 from bridle.rules.names import RunId
 from bridle.store.base import UnknownRun
-from bridle.store.opening import for_reading
+from bridle.store.opening import cause, for_reading
 from bridle.store.sqlite import SqliteStore
 
 MOST_NAMED = 5  # runs that a message names
@@ -25,7 +25,7 @@ def reading(path: Path) -> Iterator[SqliteStore]:
     try:
         store = SqliteStore(path, read_only=True)
     except sqlite3.Error as error:
-        raise Failed(f"{path}: {error}. Is it a bridle store, and may this user read it?") from error
+        raise Failed(f"{path}: {error}. {cause(path)}") from error
     try:
         yield store
     except sqlite3.OperationalError as error:

@@ -23,7 +23,7 @@ from bridle.cli.live import Watch
 from bridle.cli.options import AsJson, Store
 from bridle.cli.outcome import told
 from bridle.cli.screen import ERR, OUT, dim
-from bridle.cli.where import now, place_of
+from bridle.cli.where import now, place_of, user
 from bridle.rules.names import RunId
 from bridle.runs.approvals import Question
 from bridle.runs.flow import Flow
@@ -139,7 +139,7 @@ async def _carried(of: Assignment, tenant: str, key: str | None, stopping: "Stop
     """Run to the end and tell it. The first Ctrl-C cancels the run properly, the second one leaves at once."""
     started = now()
     async with of.house as b:
-        work = asyncio.create_task(b.run(of.flow, of.input, tenant=tenant, by=_user(), key=key))
+        work = asyncio.create_task(b.run(of.flow, of.input, tenant=tenant, by=user(), key=key))
         watch = Watch(b, of.flow, tenant, ERR)
         stopping.watch = watch
         shown = asyncio.create_task(watch.quietly(work) if as_json else watch.until(work))
@@ -246,7 +246,3 @@ def _tell(
             OUT.line("  ", "The store was in memory and has gone with this process: nobody can answer. Name a file.")
     if place is not None and result.run_id:
         OUT.line(dim(f"  bridle show {result.run_id}{option}"))
-
-
-def _user() -> str:
-    return os.environ.get("USER") or "local"

@@ -27,7 +27,7 @@ def runs(
     store: Store = None,
     as_json: AsJson = False,
 ) -> int:
-    """List the newest runs.
+    """List the newest runs; what one has spent includes its children.
 
     Parameters
     ----------
@@ -52,6 +52,8 @@ def runs(
     head = tuple(dim(word) for word in HEAD)
     shown = len(HEAD) if OUT.width >= WIDE else len(HEAD) - 3
     OUT.table([row[:shown] for row in (head, *(_row(line, at) for line in found))])
+    if any(line.state.parent for line in found):
+        OUT.line(dim("calls and spent of a run include those of its children; bridle top counts each call once"))
     OUT.line(dim(f"bridle show RUN{option_for(store)} tells the story of one"))
     if any(asked.answer is None for line in found for asked in line.state.asked):
         OUT.line(dim(f"bridle approvals{option_for(store)} lists what waits for a person"))

@@ -57,15 +57,15 @@ def spending(path: Path, since: Millis) -> Spending:
     with snapshot(path) as db:
         for no, row in db.execute(SQL["select_moved"], (since,)):
             state = codec.decode_state(row)
-            bodies = (body for _, body, _ in db.execute(SQL["select_events"], (no, 0)))
-            _add_ended(found, state, bodies, since)
+            lines = ((seq, body) for seq, body, _ in db.execute(SQL["select_events"], (no, 0)))
+            _add_ended(found, state, lines, since)
         for (row,) in db.execute(SQL["select_in_flight"]):
             _add_open(found, codec.decode_state(row))
     return found
 
 
-def _add_ended(found: Spending, state: RunState, bodies: Iterable[bytes], since: Millis) -> None:
-    for tool, event in _ended(bodies):
+def _add_ended(found: Spending, state: RunState, lines: Iterable[tuple[int, bytes]], since: Millis) -> None:
+    for tool, event in _ended(state.run, lines):
         for spender in found.of(state, tool) if event.at >= since else ():
             if isinstance(event, CallRefused):
                 spender.refused += 1
@@ -75,11 +75,11 @@ def _add_ended(found: Spending, state: RunState, bodies: Iterable[bytes], since:
                 spender.failed += event.failure is not None
 
 
-def _ended(bodies: Iterable[bytes]) -> Iterator[tuple[ToolName, CallSettled | CallRefused]]:
+def _ended(run: RunId, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[ToolName, CallSettled | CallRefused]]:
     """How calls ended, each with its tool. A write in doubt is paid in full, as its admission says."""
     admitted: dict[CallId, CallAdmitted] = {}
-    for body in bodies:
-        match codec.decode(body) if body.startswith(_OF_CALLS) else None:
+    for seq, body in lines:
+        match codec.decode_at(run, seq, body) if body.startswith(_OF_CALLS) else None:
             case CallAdmitted(call=call) as event:
                 admitted[call] = event
             case CallInDoubt(at=at, call=call):

@@ -21,6 +21,8 @@ def top(
 ) -> int:
     """Show who spends: tenants, flows, tools, people and runs, most money first, then most calls.
 
+    Each call counts once, for the run that made it: a parent is without its children here, unlike in `bridle runs`.
+
     Parameters
     ----------
     since

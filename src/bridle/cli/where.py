@@ -1,9 +1,10 @@
-"""Where the store is, and what time it is; apart from opening it, so that `bridle kill` starts at once."""
+"""Where the store is, what time it is, and who asks; apart from opening it, so that `bridle kill` starts at once."""
 
 import os
 import re
 import time
 from pathlib import Path
+from pwd import getpwuid
 
 from bridle.cli.exits import Failed
 from bridle.rules.names import Millis
@@ -39,6 +40,17 @@ def option_for(store: str | None) -> str:
 def now() -> Millis:
     """Unix milliseconds."""
     return Millis(time.time_ns() // 1_000_000)
+
+
+def user() -> str:
+    """The name of this user, for every command that signs: $USER, $LOGNAME, the account of the process, or `local`."""
+    named = os.environ.get("USER") or os.environ.get("LOGNAME")
+    if named:
+        return named
+    try:
+        return getpwuid(os.getuid()).pw_name or "local"
+    except KeyError:
+        return "local"
 
 
 def age(option: str, text: str) -> Millis:

@@ -9,7 +9,7 @@ from bridle.config.grammar import Autonomy, Mode
 from bridle.config.mistake import Keys, spelled
 from bridle.config.notes import cap_text
 from bridle.config.steering import FLOW_WORDS, LOOSEST
-from bridle.config.values import in_dollars
+from bridle.config.values import WHEN_TAINTED, in_dollars
 from bridle.rules.flow_of_information import FlowRule
 from bridle.rules.names import MILLIS_PER_SECOND
 from bridle.rules.policy import LIMIT_NAMES, Level, ModelPrice, Narrowing, Policy
@@ -79,7 +79,7 @@ def settings(policy: Policy) -> Iterator[tuple[Keys, str]]:
     yield ("tools", "deny"), _list(sorted(policy.deny))
     for tool, rule in sorted(policy.tools.items()):
         yield from _tool(("tools", tool), rule)
-    yield ("writes", "require_approval"), _flag(policy.require_approval)
+    yield ("writes", "require_approval"), "true" if policy.require_approval else WHEN_TAINTED
     yield ("writes", "max_per_run"), str(policy.max_writes)
     yield from _flow((), policy.flow_rule)
     if policy.constants:

@@ -17,7 +17,7 @@ from bridle.store import house
 from bridle.store.chain import HOUSE, Head, keyed, root, verify
 from bridle.store.checkpoint import Checkpoint
 from bridle.store.codec import BadRow
-from bridle.store.opening import connect
+from bridle.store.opening import StoreUnusable, cause, connect
 from bridle.store.statements import SQL
 from bridle.store.switches import contradictions
 
@@ -73,7 +73,10 @@ def _hold(held: HeldOutside, where: str, of: dict[int, tuple[int, bytes]], head:
 @contextmanager
 def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
     """The rows of a store as of now, however long one looks. Raises StoreUnusable."""
-    db = connect(path, True)
+    try:
+        db = connect(path, True)
+    except sqlite3.Error as error:
+        raise StoreUnusable(f"{path}: {error}. {cause(path)}") from error
     try:
         db.execute("BEGIN")
         yield db

@@ -78,6 +78,15 @@ def decode(body: bytes) -> events.Event:
         raise BadRow(f"this is no event of bridle: {body[:80]!r} ({type(error).__name__}: {error})") from error
 
 
+def decode_at(run: RunId, seq: int, body: bytes) -> events.Event:
+    """The event of a journal again. Raises BadRow, naming its place and what looks closer."""
+    try:
+        return decode(body)
+    except BadRow as error:
+        next_step = "`bridle audit verify` and `bridle doctor` name what else does not hold"
+        raise BadRow(f"event {seq} of {run} is damaged: {error}; {next_step}") from error
+
+
 _PLAIN = tuple(
     item.name for item in fields(RunState) if item.name not in ("open_calls", "recent", "halt", "stop", "asked")
 )

@@ -204,7 +204,7 @@ class MemoryStore:
         """The events of a run, in order."""
         self.load(run)
         lines = islice(self._lines[run], after, None)
-        return [Entry(seq, codec.decode(body), body, hash_) for _, seq, body, hash_, _, _ in lines]
+        return [Entry(seq, codec.decode_at(run, seq, body), body, hash_) for _, seq, body, hash_, _, _ in lines]
 
     def payload(self, run: RunId, name: str) -> bytes | None:
         """A payload, or None."""

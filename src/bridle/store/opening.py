@@ -1,6 +1,7 @@
 """Opens the file of a store: a schema that this bridle knows, or a sentence."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,6 +16,8 @@ from bridle.store.switches import changes, note_of
 
 SCHEMA = 6
 FIRST_WITH_A_HOUSE = 6
+FULL_BELOW = 64 * 1_024  # bytes that are free; SQLite then says no more than "disk I/O error"
+FULL = "The disk is full"
 BUSY_MS = 5_000  # how long it waits for another process to finish its transaction
 
 
@@ -58,6 +61,21 @@ def connect(path: Path, read_only: bool) -> sqlite3.Connection:
     return db
 
 
+def cause(path: Path) -> str:
+    """What to look at first when SQLite cannot open a file."""
+    if is_full(path):
+        return f"{FULL}: make room at {path.absolute().parent}."
+    return "Is it a bridle store, and may this process read it?"
+
+
+def is_full(path: Path) -> bool:
+    """Whether nothing more fits beside this file."""
+    try:
+        return shutil.disk_usage(path.absolute().parent).free < FULL_BELOW
+    except OSError:
+        return False
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection of one's own to a file that is there, for one transaction while no other process writes.
@@ -71,7 +89,7 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
         with lock, closing(connect(path, False)) as db:
             yield db
     except sqlite3.Error as error:
-        raise ControlUnavailable(f"{path}: {error}") from error
+        raise ControlUnavailable(f"{path}: {error}{f'. {cause(path)}' if is_full(path) else ''}") from error
     finally:
         lock.close()
 

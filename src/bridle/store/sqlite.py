@@ -18,7 +18,7 @@ from bridle.store import codec, erasure, house
 from bridle.store.base import Entry, Erasure, Grounds, Recorded, RunKey, RunLine, Transaction, UnknownRun
 from bridle.store.batch import Batch, drop_oldest, endings, save_run, save_shared
 from bridle.store.chain import Head
-from bridle.store.opening import SCHEMA, StoreUnusable, connect, lock_beside, writing
+from bridle.store.opening import SCHEMA, StoreUnusable, cause, connect, lock_beside, writing
 from bridle.store.roll import Roll
 from bridle.store.statements import SQL
 from bridle.store.switches import SwitchBook
@@ -62,7 +62,7 @@ class SqliteStore:
                 self._read = self._write if read_only else connect(path, True)
         except sqlite3.Error as error:
             self._let_go()
-            raise StoreUnusable(f"{path}: {error}. Is it a bridle store, and may this process read it?") from error
+            raise StoreUnusable(f"{path}: {error}. {cause(path)}") from error
         except BridleError:
             self._let_go()
             raise
@@ -266,7 +266,7 @@ class SqliteStore:
         """The events of a run, in order."""
         with self._looking() as db:
             rows = db.execute(SQL["select_events"], (self._select(db, run).no, after)).fetchall()
-        return [Entry(seq, codec.decode(body), body, hash_) for seq, body, hash_ in rows]
+        return [Entry(seq, codec.decode_at(run, seq, body), body, hash_) for seq, body, hash_ in rows]
 
     def payload(self, run: RunId, name: str) -> bytes | None:
         """A payload, or None."""
