@@ -40,7 +40,7 @@ async def test_openai_is_asked_at_openai_with_its_key_and_at_its_default_price()
 
 async def test_without_its_key_openai_is_not_asked() -> None:
     model = open_model("openai:gpt-5", secrets=lambda name: None)
-    with pytest.raises(CallFailed, match="openai:gpt-5 needs a key"):
+    with pytest.raises(CallFailed, match="openai:gpt-5 needs a key and there is no OPENAI_API_KEY"):
         await model.complete(request(), timeout=SOON)
     await model.aclose()
 

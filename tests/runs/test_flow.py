@@ -1,7 +1,12 @@
 """Flows: what is checked before anything runs, and what is drawn of them."""
 
+import threading
+from dataclasses import dataclass, field
+
 import pytest
 
+from bridle.bridle import Bridle
+from bridle.rules.failure import BridleError
 from bridle.runs.flow import BadFlow, Flow
 from bridle.runs.run import Run
 
@@ -27,7 +32,7 @@ def flow(edges: dict[str, list[str]], visits: dict[str, int] | None = None) -> F
         ({"plan": [], "lost": []}, {}, "no edge leads to lost"),
         ({"a": ["a", "b"], "b": []}, {}, "a can come back to itself for ever; give a step of the cycle `visits=`"),
         ({"a": ["b"], "b": ["c"], "c": ["a"]}, {}, "b can come back to itself for ever"),
-        ({}, {}, "it starts at '', which is no step"),
+        ({}, {}, "it has no step"),
     ],
 )
 def test_a_flow_that_cannot_be_right_is_refused_before_it_runs(
@@ -36,6 +41,37 @@ def test_a_flow_that_cannot_be_right_is_refused_before_it_runs(
     with pytest.raises(BadFlow) as raised:
         flow(edges, visits).check()
     assert f"answers: {sentence}" in str(raised.value)
+
+
+@dataclass
+class Locked:
+    """A state that nobody can write down."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass
+class Unknown:
+    """A state with a type that does not exist."""
+
+    what: "Nowhere"  # type: ignore[name-defined]  # noqa: F821 - that is the mistake
+
+
+@pytest.mark.parametrize("kind", [Locked, Unknown])
+async def test_a_state_that_cannot_be_written_down_is_named_with_its_flow_s_type(kind: type) -> None:
+    made = Flow("answers", state=kind)
+    made.steps |= flow({"plan": []}).steps
+    made.start = "plan"
+    async with Bridle({}, ":memory:") as b:
+        with pytest.raises(BadFlow, match=f"the state {kind.__name__} has a field that cannot be journaled: "):
+            await b.run(made, {})
+
+
+@pytest.mark.parametrize("given", [{"tenant": 3}, {"by": None}, {"key": 7}])
+async def test_who_asks_and_under_which_key_is_text(given: dict[str, object]) -> None:
+    async with Bridle({}, ":memory:") as b:
+        with pytest.raises(BridleError, match=f"{next(iter(given))} is .*, and has to be a text"):
+            await b.run(flow({"plan": []}), {}, **given)  # type: ignore[arg-type]  # that is the mistake
 
 
 def test_all_mistakes_are_named_at_once() -> None:

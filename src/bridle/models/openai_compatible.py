@@ -39,6 +39,7 @@ class Endpoint:
     output_limit: OutputLimit = OutputLimit.MAX_COMPLETION_TOKENS
     extra: Mapping[str, Json] = field(default_factory=dict)
     trust_env: bool = False
+    secret: str = ""  # the name of its key, for who has to set it
 
 
 class OpenAICompatible:
@@ -109,7 +110,8 @@ class OpenAICompatible:
         headers = {"accept": "application/json", "accept-encoding": "identity", "content-type": "application/json"}
         key = self._key()
         if not key and self._endpoint.needs_key:
-            return _no_credentials(f"{self.name} needs a key and there is none")
+            missing = f"no {self._endpoint.secret}" if self._endpoint.secret else "none"
+            return _no_credentials(f"{self.name} needs a key and there is {missing}")
         if key and not (key.isascii() and key.isprintable() and " " not in key):
             return _no_credentials(f"the key of {self.name} has characters that no key has; a newline at its end?")
         return headers | {"authorization": f"Bearer {key}"} if key else headers

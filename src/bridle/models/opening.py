@@ -1,6 +1,7 @@
 """From the name of a model, as a policy or a flow writes it, to the model."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -52,7 +53,7 @@ def open_model(
     endpoint = (
         _compatible(name, base_urls[prefix]) if prefix in base_urls else Endpoint(extra={"service_tier": "default"})
     )
-    return OpenAICompatible(name, rest, key=lambda: secrets(secret), endpoint=endpoint)
+    return OpenAICompatible(name, rest, key=lambda: secrets(secret), endpoint=replace(endpoint, secret=secret))
 
 
 def _compatible(name: str, base_url: str) -> Endpoint:

@@ -27,6 +27,13 @@ class RunRequest:
     key: str
     words: bytes
 
+    def __post_init__(self) -> None:
+        """Raise BridleError for a name that is no text."""
+        for name in ("tenant", "by", "key"):
+            value: object = getattr(self, name)
+            if not isinstance(value, str):
+                raise BridleError(f"{name} is {value!r:.60}, and has to be a text")
+
 
 class Charter:
     """One policy of a house, and what it makes of a request."""

@@ -135,7 +135,9 @@ class Flow:
         self._is_checked = True
 
     def _missing_edges(self) -> Iterator[str]:
-        if self.start not in self.steps:
+        if not self.steps:
+            yield "it has no step"
+        elif self.start not in self.steps:
             yield f"it starts at {self.start!r}, which is no step"
         for step in self.steps.values():
             for target in step.to:

@@ -9,6 +9,7 @@ from bridle.gateway.cleaning import clean
 from bridle.rules import strict_json
 from bridle.rules.failure import BridleError
 from bridle.rules.strict_json import BadJson
+from bridle.runs.flow import BadFlow
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -22,9 +23,15 @@ class BadInput(BridleError):
 
 @lru_cache(maxsize=256)
 def _adapter(kind: type) -> "TypeAdapter[object]":
-    from pydantic import TypeAdapter
+    from pydantic import PydanticUserError, TypeAdapter
 
-    return cast("TypeAdapter[object]", TypeAdapter(kind))
+    try:
+        adapter = cast("TypeAdapter[object]", TypeAdapter(kind))
+        adapter.rebuild()  # raises for a type that is named and not there
+    except (PydanticUserError, NameError) as error:
+        said = str(error).partition("\n")[0].partition(". ")[0]
+        raise BadFlow(f"the state {kind.__name__} has a field that cannot be journaled: {said}") from error
+    return adapter
 
 
 def read(kind: type, given: object) -> tuple[bytes, object, str | None]:
