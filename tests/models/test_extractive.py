@@ -212,3 +212,16 @@ def test_key_words_are_what_a_question_is_about() -> None:
     assert keywords("How do I reset my API key, and what does reset 2 do?") == ["reset", "api", "key", "2"]
     assert keywords("Wie lange hat der Kunde Zeit?") == ["lange", "kunde", "zeit"]
     assert keywords("?!") == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ("How long does a refund take?", "A refund takes two days."),
+        ("Which size and which price?", "Sizes and prices vary by country."),
+        ("Who caches the query?", "Each query is cached for a day."),
+        ("What did the policies refuse?", "The policy refused four calls."),
+    ],
+)
+def test_words_match_in_their_other_forms(asked: str, sentence: str) -> None:
+    assert quotes(asked, [Quotable(sentence, "", "a.md")]) == [(sentence, "a.md")]

@@ -153,7 +153,7 @@ def _stem(word: str) -> str:
     for ending in ("ings", "ing", "ies", "ied", "ed", "es", "s"):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
             return word[: -len(ending)] + ("y" if ending in ("ies", "ied") else "")
-    return word.removesuffix("e") if len(word) > 4 else word
+    return word.removesuffix("e") if len(word) > 3 else word
 
 
 def _is_same(one: _Sentence, other: _Sentence) -> bool:
