@@ -274,6 +274,32 @@ def test_a_folder_that_may_not_be_written_is_a_sentence(bridle: Bridled, docs: P
     assert "Permission denied" in done.err
 
 
+DEAF = """\
+import asyncio
+from bridle import Bridle, Flow
+
+b = Bridle({"budgets": {"max_seconds": 1}})
+deaf = Flow("deaf", state=dict)
+
+
+@deaf.step()
+async def for_ever(run, state):
+    while True:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except BaseException:
+            pass
+"""
+
+
+def test_a_step_that_does_not_stop_keeps_no_process_alive(tmp_path: Path) -> None:
+    (tmp_path / "deaf.py").write_text(DEAF)
+    done = program("run", "--app", "deaf:deaf", folder=tmp_path)
+    assert (done.returncode, "max_seconds" in done.stdout) == (3, True), done.stdout
+    assert "a step still works, and does not stop; it is left behind" in done.stderr
+    assert json.loads(program("runs", "--open", "--json", folder=tmp_path).stdout)["runs"] == []
+
+
 def test_on_a_terminal_the_run_is_shown_live(docs: Path) -> None:
     script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
     command = [sys.executable, "-c", script, str(Path(sys.executable).with_name("bridle")), "run", QUESTION]

@@ -15,6 +15,7 @@ from bridle.rules.switch import Scope
 from bridle.runs.flow import BadFlow, Flow
 from bridle.runs.run import Run
 from bridle.runs.signals import Denied, KeyIsTaken
+from bridle.store.opening import StoreUnusable
 from bridle.store.switches import Wish
 from bridle.testing.virtual_time import VirtualLoop, run_virtual, virtual_world
 
@@ -162,6 +163,20 @@ async def test_a_run_that_is_cancelled_before_it_took_its_first_step_ends_too() 
         assert (await b.result(state.run)).status == "cancelled"
 
 
+async def test_a_step_that_cancels_itself_is_broken() -> None:
+    flow = Flow("self", state=dict)
+
+    @flow.step()
+    async def work(run: Run, state: object) -> None:
+        raise asyncio.CancelledError
+
+    async with house(Clock()) as b:
+        result = await b.run(flow, {})
+        assert result.stop is not None
+        assert result.stop.reason is StopReason.INTERNAL_ERROR
+        assert "cancelled from inside" in str(result.stop.detail["error"])
+
+
 async def test_a_key_is_that_of_one_flow() -> None:
     clock, other = Clock(), Flow("other", state=dict)
 
@@ -178,6 +193,18 @@ async def test_a_key_is_that_of_one_flow() -> None:
         with pytest.raises(KeyIsTaken):
             async with b.attach(agent="works", key="order-7"):
                 pass
+
+
+@pytest.mark.parametrize("place", ["sqlite:", "sqlite:/b.db", "sqlite://b.db", "sqlite:///", "http://b.db"])
+def test_what_is_meant_as_an_address_and_is_none_is_no_file(place: str) -> None:
+    with pytest.raises(StoreUnusable, match="is no store"):
+        Bridle(POLICY, place)
+
+
+async def test_a_path_alone_is_a_store_too(tmp_path: Path) -> None:
+    async with house(Clock(), str(tmp_path / "b.db")) as b:
+        assert (await b.run(working(Clock(), 0), {})).status == "ok"
+    assert (tmp_path / "b.db").exists()
 
 
 def test_two_flows_of_one_name_and_version_are_one_too_many() -> None:

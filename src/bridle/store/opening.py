@@ -192,6 +192,6 @@ def path_of(place: str) -> Path | None:
     if place == ":memory:":
         return None
     name = place.removeprefix("sqlite:///")
-    if not name or "://" in name or name == "sqlite:":
+    if not name or "://" in name or name.startswith("sqlite:"):
         raise StoreUnusable(f"{place!r} is no store: write sqlite:///path/to/file.db, its path alone, or :memory:")
     return Path(name)
